@@ -10,7 +10,6 @@ from typing import Any
 import pulumi
 
 PACKAGE = "matrix"
-VERSION = "0.1.0"
 
 
 def _type(name: str) -> str:
@@ -30,7 +29,7 @@ class _Resource(pulumi.CustomResource):
         props: dict[str, Any] = {key: value for key, value in inputs.items() if value is not None}
         for output in self.OUTPUTS:
             props.setdefault(output, None)
-        defaults = pulumi.ResourceOptions(version=VERSION, additional_secret_outputs=list(self.SECRETS))
+        defaults = pulumi.ResourceOptions(additional_secret_outputs=list(self.SECRETS))
         super().__init__(_type(self.TYPE), name, props, pulumi.ResourceOptions.merge(defaults, opts))
 
     # The SDK must not translate names: the wire is snake_case already.
@@ -129,11 +128,13 @@ class VirtualMachine(_Resource):
 
     `cards` are `{"network": "nat" | <network id>, "mac": "52:54:00:.."}` in slot order. `user_data` and
     `network_config` are read at the first boot only. `ssh_port` (machines with a NAT card) is forwarded
-    from 127.0.0.1 to the guest's port 22. `connection` is the way SSH is awaited.
+    from 127.0.0.1 to the guest's port 22. `connection` is the way SSH is awaited. `incarnation` is new each
+    time the machine is made: what lives on its disk names it as `machine`, and goes and comes with it.
     """
 
-    TYPE, OUTPUTS = "VirtualMachine", ("uuid", "accelerator")
+    TYPE, OUTPUTS = "VirtualMachine", ("uuid", "incarnation", "accelerator")
     uuid: pulumi.Output[str]
+    incarnation: pulumi.Output[str]
     accelerator: pulumi.Output[str]
 
     def __init__(
@@ -212,6 +213,7 @@ class Service(_Resource):
         *,
         host: str,
         connection: pulumi.Input[Mapping[str, Any]],
+        machine: pulumi.Input[str],
         files: Sequence[pulumi.Input[Mapping[str, Any]]],
         unit: str | None = None,
         action: str = "restart",
@@ -222,6 +224,7 @@ class Service(_Resource):
         inputs = {
             "host": host,
             "connection": connection,
+            "machine": machine,
             "files": list(files),
             "unit": unit,
             "action": action,
@@ -250,6 +253,7 @@ class ApplicationImage(_Resource):
         *,
         repository: str,
         connection: pulumi.Input[Mapping[str, Any]],
+        machine: pulumi.Input[str],
         registry: pulumi.Input[Mapping[str, Any]],
         source: str | None = None,
         archive: str | None = None,
@@ -259,6 +263,7 @@ class ApplicationImage(_Resource):
         inputs = {
             "repository": repository,
             "connection": connection,
+            "machine": machine,
             "registry": registry,
             "source": source,
             "archive": archive,
@@ -286,6 +291,7 @@ class Instance(_Resource):
         *,
         application: str,
         connection: pulumi.Input[Mapping[str, Any]],
+        machine: pulumi.Input[str],
         image: pulumi.Input[str],
         address: str,
         port: int | None,
@@ -298,6 +304,7 @@ class Instance(_Resource):
         inputs = {
             "application": application,
             "connection": connection,
+            "machine": machine,
             "image": image,
             "address": address,
             "port": port,
@@ -320,6 +327,7 @@ class Route(_Resource):
         *,
         application: str,
         connection: pulumi.Input[Mapping[str, Any]],
+        machine: pulumi.Input[str],
         path: str,
         strip: bool,
         health_path: str,
@@ -331,6 +339,7 @@ class Route(_Resource):
         inputs = {
             "application": application,
             "connection": connection,
+            "machine": machine,
             "path": path,
             "strip": strip,
             "health_path": health_path,

@@ -25,7 +25,7 @@ class ServiceResource(Resource):
     """The id is `host/name`; the resource's Pulumi name is its name on the host."""
 
     TYPE = "Service"
-    REPLACES = frozenset({"host", "unit"})
+    REPLACES = frozenset({"host", "machine", "unit"})
     IGNORED = frozenset({"connection", "ready", "ready_timeout"})
     DELETE_FIRST = True
 
@@ -52,7 +52,11 @@ class ServiceResource(Resource):
                 f"Service {identifier} cannot be imported: its host is not known from the id\n"
                 "declare it and run up; what is on the host already is taken over"
             )
-        there = _survey(ssh.connect(known["connection"]), known["files"], known.get("unit"))
+        try:
+            there = _survey(ssh.connect(known["connection"]), known["files"], known.get("unit"))
+        except ssh.Unreachable:
+            context.progress("host not reachable; kept as recorded")
+            return Found(known)
         if not there.files and not there.active:
             return None
         files = [_as_found(file, there) for file in known["files"] if file["path"] in there.files]
