@@ -1,0 +1,52 @@
+"""Arguments of buildah for a private image store. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+EPOCH = 0
+"""The time of everything in an image: the same source gives the same image on any day."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images that only this project uses. `root` keeps them, `run` is forgotten when the machine restarts."""
+
+    root: Path
+    run: Path
+    driver: str
+
+
+def command(store: Store, *arguments: str) -> list[str]:
+    where = ["--root", str(store.root), "--runroot", str(store.run), "--storage-driver", store.driver]
+    return ["buildah", *where, *arguments]
+
+
+def build(store: Store, context: Path, dockerfile: Path, name: str) -> list[str]:
+    """Build without a container runtime: the steps run in a chroot, which needs no daemon and no setup."""
+    options = ["--isolation", "chroot", "--format", "docker", "--layers", "--timestamp", str(EPOCH)]
+    # Bases that are here already are not looked for elsewhere: their names lead to no registry.
+    return command(
+        store, "bud", *options, "--pull=false", "--file", str(dockerfile), "--tag", name, str(context)
+    )
+
+
+def exists(store: Store, name: str) -> list[str]:
+    return command(store, "inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+
+
+def pull(store: Store, reference: str) -> list[str]:
+    return command(store, "pull", "--policy", "always", reference)
+
+
+def save(store: Store, name: str, archive: Path) -> list[str]:
+    return command(store, "push", "--quiet", name, f"docker-archive:{archive}")
+
+
+def remove(store: Store, names: Sequence[str]) -> list[str]:
+    return command(store, "rmi", *names)
+
+
+def info(store: Store) -> list[str]:
+    """Succeeds when the store's driver works here."""
+    return command(store, "info")

@@ -1,0 +1,132 @@
+"""The program that builds images on this computer, and the private store that it keeps them in."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import platformdirs
+
+from provider.commands import buildah, docker_build, podman
+from provider.commands.buildah import Store
+from provider.containers import process
+from provider.errors import Cancelled, UserError
+
+DRIVERS = ("overlay", "vfs")
+
+
+class Commands(Protocol):
+    """What provider/commands/{buildah,podman,docker_build}.py are: argument builders of one program."""
+
+    def build(self, store: Store, context: Path, dockerfile: Path, name: str, /) -> list[str]: ...
+    def exists(self, store: Store, name: str, /) -> list[str]: ...
+    def pull(self, store: Store, reference: str, /) -> list[str]: ...
+    def save(self, store: Store, name: str, archive: Path, /) -> list[str]: ...
+    def remove(self, store: Store, names: Sequence[str], /) -> list[str]: ...
+    def info(self, store: Store, /) -> list[str]: ...
+
+
+PROGRAMS: tuple[tuple[str, Commands], ...] = (
+    ("buildah", buildah),
+    ("podman", podman),
+    ("docker", docker_build),
+)
+_choice = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Builder:
+    """One program and its store. `cache` is the folder for everything that may be made again."""
+
+    commands: Commands
+    store: Store
+    cache: Path
+    cancelled: threading.Event
+
+    def exists(self, name: str) -> bool:
+        return process.succeeds(self.commands.exists(self.store, name))
+
+    def build(
+        self, context: Path, dockerfile: Path, name: str, what: str, on_line: Callable[[str], None] | None = None
+    ) -> None:
+        """UserError `what: ...` with the last lines of the build when a step fails."""
+        argv = self.commands.build(self.store, context, dockerfile, name)
+        process.run(argv, what=what, cancelled=self.cancelled, on_line=on_line)
+
+    def pull(self, reference: str, what: str) -> None:
+        process.run(self.commands.pull(self.store, reference), what=what, cancelled=self.cancelled, timeout=600)
+
+    def save(self, name: str, archive: Path) -> None:
+        """Write the image as a docker-archive."""
+        argv = self.commands.save(self.store, name, archive)
+        process.run(argv, what=f"saving image {name}", cancelled=self.cancelled)
+
+    def remove(self, name: str) -> None:
+        """Let go of an image and of the steps that only it needed; no error when it is not there."""
+        process.succeeds(self.commands.remove(self.store, [name]))
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Only one thread of one process at a time is in here for a key."""
+        folder = self.cache / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / key).open("w") as file:
+            while not _locked(file.fileno()):
+                if self.cancelled.wait(0.2):
+                    raise Cancelled(f"waiting for another build of {key}: interrupted")
+            yield
+
+
+def open_builder(cancelled: threading.Event, cache: Path | None = None) -> Builder:
+    """The first of buildah, podman and docker that works here; UserError when there is none."""
+    cache = cache or platformdirs.user_cache_path("cloudmatrix") / "containers"
+    present = [(name, commands) for name, commands in PROGRAMS if shutil.which(name)]
+    with _choice:
+        for name, commands in present:
+            store = _working_store(name, commands, cache)
+            if store is not None:
+                return Builder(commands, store, cache, cancelled)
+    found = f"{', '.join(name for name, _ in present)} does not work here" if present else "none is installed"
+    raise UserError(
+        f"building an image needs buildah, podman or docker; {found}; try: apt-get install buildah"
+    )
+
+
+def _working_store(name: str, commands: Commands, cache: Path) -> Store | None:
+    """The driver is tried once; each has a folder of its own, so a change of mind mixes nothing up."""
+    cache.mkdir(parents=True, exist_ok=True)
+    run = _runtime_folder()
+    note = cache / f"driver-{name}"
+    known = note.read_text().strip() if note.is_file() else ""
+    for driver in (known,) if known in DRIVERS else DRIVERS:
+        store = Store(cache / f"store-{driver}", run / driver, driver)
+        if known or process.succeeds(commands.info(store)):
+            note.write_text(driver)
+            return store
+    return None
+
+
+def _runtime_folder() -> Path:
+    """A folder of ours that is empty after a restart: what is mounted is noted in it."""
+    user = os.getuid()
+    places = (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}", "/run" if user == 0 else None)
+    parent = next((place for place in places if place and Path(place).is_dir()), None)
+    folder = Path(parent) / "cloudmatrix" if parent else Path(tempfile.gettempdir()) / f"cloudmatrix-{user}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != user:
+        raise UserError(f"{folder} belongs to another user; remove it or set XDG_RUNTIME_DIR")
+    return folder / "containers"
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
