@@ -1,0 +1,101 @@
+"""NoCloud seed texts: user-data, meta-data and network-config. Pure.
+
+cloud-init is the longest part of an emulated boot, so the seed names the few modules it needs. Files are
+written first and units started right after, before users are made: machines that boot at the same time
+wait for the manager's DHCP.
+"""
+
+import base64
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+
+from services.files import File
+from services.network import INTERNAL_CARD, NAT_CARD
+
+PACK_FROM = 512
+"""Bytes from which a file is compressed in the seed."""
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701  every value passes `tojson`, which is YAML too
+)
+
+
+@dataclass(frozen=True)
+class CardSpec:
+    """A network card, found by its MAC. `address` is an interface address (`10.10.10.1/24`) or None: DHCP."""
+
+    name: str
+    mac: str
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class HostSeed:
+    """What a machine starts with. No secret but its own SSH host key belongs here.
+
+    `units` are enabled and started, in this order, as soon as the files are there; `units_off` are stopped
+    and disabled before they had time to start.
+    """
+
+    user: str
+    authorized_keys: tuple[str, ...]
+    host_private_key: str = field(repr=False)
+    host_public_key: str = ""
+    files: tuple[File, ...] = ()
+    cards: tuple[CardSpec, ...] = ()
+    units: tuple[str, ...] = ()
+    units_off: tuple[str, ...] = ()
+
+
+def user_data(host: HostSeed) -> str:
+    """The `#cloud-config` of a machine. The same input gives the same text."""
+    files = [_packed(file) for file in (*host.files, *map(link_file, host.cards))]
+    return _ENVIRONMENT.get_template("user-data.yaml.j2").render(host=host, files=files)
+
+
+def meta_data(uuid: str, hostname: str | None = None) -> str:
+    """`uuid` tells a new machine from a known one. Without `hostname` the name comes from DHCP."""
+    return _ENVIRONMENT.get_template("meta-data.yaml.j2").render(uuid=uuid, hostname=hostname)
+
+
+def network_config(cards: Sequence[CardSpec]) -> str:
+    """Version 2, matched by MAC: a name in `match` would be taken literally by the networkd renderer."""
+    return _ENVIRONMENT.get_template("network-config.yaml.j2").render(cards=cards)
+
+
+def manager_cards(nat_mac: str, internal_mac: str, address: str) -> tuple[CardSpec, ...]:
+    """The way out by DHCP, the private network with `address` (`10.10.10.1/24`) and no gateway."""
+    return CardSpec(NAT_CARD, nat_mac), CardSpec(INTERNAL_CARD, internal_mac, address)
+
+
+def node_cards(internal_mac: str) -> tuple[CardSpec, ...]:
+    return (CardSpec(INTERNAL_CARD, internal_mac),)
+
+
+def link_file(card: CardSpec) -> File:
+    """udev gives the card its name at later boots, when the seed is gone and cloud-init does nothing."""
+    text = f"[Match]\nMACAddress={card.mac.lower()}\n\n[Link]\nName={card.name}\n"
+    return File(f"/etc/systemd/network/10-{card.name}.link", text)
+
+
+def _packed(file: File) -> dict[str, str]:
+    content = file.content.encode()
+    packed = len(content) >= PACK_FROM
+    # mtime 0: the seed must not depend on the time of day.
+    data = gzip.compress(content, mtime=0) if packed else content
+    return {
+        "path": file.path,
+        "permissions": file.mode,
+        "owner": file.owner,
+        "encoding": "gz+b64" if packed else "b64",
+        "content": base64.b64encode(data).decode(),
+    }
