@@ -3,24 +3,25 @@
 import pulumi
 
 from components.resources import Certificate, KeyPair, Password
+from services.network import NetworkSpec
 
 
 class Trust(pulumi.ComponentResource):
     """The secrets of one cloud. Host keys are made here, so that no first connection is taken on trust."""
 
-    def __init__(self, name: str, hosts: list[str], registry: str, addresses: list[str]) -> None:
-        super().__init__("cloudmatrix:index:Trust", name)
+    def __init__(self, stack: str, hosts: list[str], network: NetworkSpec, parent: pulumi.Resource) -> None:
+        super().__init__("cloudmatrix:index:Trust", "trust", None, pulumi.ResourceOptions(parent=parent))
         child = pulumi.ResourceOptions(parent=self)
-        self.login = KeyPair(f"{name}-login", comment=f"{name} login", opts=child)
+        self.login = KeyPair("login", comment=f"cloudmatrix {stack}", opts=child)
         self.host_keys = {host: KeyPair(f"{host}-host-key", comment=host, opts=child) for host in hosts}
-        self.authority = Certificate(f"{name}-ca", common_name=f"cloudmatrix {name} CA", opts=child)
+        self.authority = Certificate("ca", common_name=f"cloudmatrix {stack} CA", opts=child)
         self.registry_certificate = Certificate(
-            f"{name}-registry-certificate",
-            common_name=registry,
-            dns_names=[registry, "localhost"],
-            ip_addresses=[*addresses, "127.0.0.1"],
+            "registry-certificate",
+            common_name=network.manager_name,
+            dns_names=[network.manager_name, "localhost"],
+            ip_addresses=[network.manager, "127.0.0.1"],
             issuer=self.authority,
             opts=child,
         )
-        self.registry_password = Password(f"{name}-registry-password", opts=child)
+        self.registry_password = Password("registry-password", opts=child)
         self.register_outputs({})

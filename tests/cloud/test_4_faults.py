@@ -1,0 +1,80 @@
+"""A node dies, an `up` is killed, everything is taken down: nothing is lost and nothing is left."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.rig.cloud import STACK, Cloud
+from tests.rig.load import Load
+
+
+def test_a_node_that_loses_power_loses_no_request_and_up_brings_it_back(cloud: Cloud) -> None:
+    urls = [cloud.url("/simplewebapp1/"), cloud.url("/simplewebapp2/")]
+    with Load(urls, clients=6, rate=24) as load:
+        time.sleep(8)
+        _kill_machine(cloud, "node3")
+        time.sleep(25)
+    print("node powered off:", load)
+    assert load.asked > 200
+    assert load.failures == []
+
+    preview = cloud.matrix("refresh", "--yes").output
+    assert "node3-vm" in preview
+    with Load(urls, rate=8) as load:
+        cloud.matrix("up", "--yes")
+    assert load.failures == []
+    answers = {cloud.get("/simplewebapp1/")[1] for _ in range(20)}
+    assert any("node3" in text for text in answers)
+
+
+def _kill_machine(cloud: Cloud, host: str) -> None:
+    """Pull the plug: SIGKILL to the one QEMU process whose disk is this host's."""
+    marker = f"{cloud.folder}/.matrix/{STACK}/machines/{host}/"
+    found = [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if marker in " ".join(process.info["cmdline"] or []) and "qemu" in (process.info["name"] or "")
+    ]
+    assert len(found) == 1, found
+    found[0].kill()
+    found[0].wait(10)
+
+
+def test_destroy_leaves_nothing(cloud: Cloud) -> None:
+    cloud.matrix("destroy", "--yes")
+    assert_nothing_left(cloud)
+
+
+def test_an_up_that_is_killed_is_mended_by_destroy(cloud: Cloud) -> None:
+    process = subprocess.Popen(
+        cloud.argv("up", "--yes"),
+        cwd=cloud.folder,
+        env=cloud.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len([line for line in cloud.processes() if "qemu-system" in line]) < 2:
+        assert time.monotonic() < deadline, "no machine was started"
+        assert process.poll() is None
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    done = cloud.matrix("destroy", "--yes")
+    print(done.output)
+    assert_nothing_left(cloud)
+
+
+def assert_nothing_left(cloud: Cloud) -> None:
+    assert cloud.processes() == []
+    assert not (cloud.folder / ".matrix" / STACK).exists()
+    listening = {connection.laddr.port for connection in psutil.net_connections("inet") if connection.laddr}
+    assert listening.isdisjoint({cloud.http, cloud.ssh_port})
+    sockets = [line for line in Path("/proc/net/unix").read_text().splitlines() if str(cloud.folder) in line]
+    assert sockets == []

@@ -1,0 +1,171 @@
+"""A real cloud in a folder of its own, driven by `./matrix` as a user would drive it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from provider import ssh
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "e2e"
+SECRET = "canary-7d1f0c55e2"
+TAIL = 6000
+
+PLAN: dict[str, Any] = {
+    "simplewebapp1": {
+        "source": "apps/simplewebapp1",
+        "port": 8080,
+        "health_path": "/health",
+        "nodes": ["node2", "node3"],
+        "secrets": {"TOKEN": {"secure": ""}},
+    },
+    "simplewebapp2": {"source": "apps/simplewebapp2", "port": 8080, "health_path": "/health", "replicas": 2},
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    output: str
+    seconds: float
+
+
+class Cloud:
+    """A checkout with a stack `e2e` whose ports are free on this computer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder.parent / "matrix.log"
+        self.http, self.ssh_port = _free_ports(2)
+        _checkout(folder)
+        self.settings: dict[str, Any] = {
+            "nodes": 2,
+            "forwards": {"ssh": self.ssh_port, "http": self.http},
+            "applications": json.loads(json.dumps(PLAN)),
+        }
+        del self.settings["applications"]["simplewebapp1"]["secrets"]
+
+    def write_settings(self) -> None:
+        """Write Pulumi.e2e.yaml from `settings`, keeping what `matrix config set` has put there."""
+        path = self.folder / f"Pulumi.{STACK}.yaml"
+        there = yaml.safe_load(path.read_text()) if path.exists() else {}
+        config = {f"cloudmatrix:{key}": value for key, value in self.settings.items()}
+        path.write_text(yaml.safe_dump({**there, "config": config}, sort_keys=False))
+
+    def matrix(self, *arguments: str, check: bool = True, timeout: float = 1500) -> Done:
+        begin = time.monotonic()
+        done = subprocess.run(
+            self.argv(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
+            text=True,
+        )
+        seconds = time.monotonic() - begin
+        with self.log.open("a") as log:
+            log.write(
+                f"$ matrix {' '.join(arguments)}\n{done.stdout}[{done.returncode}, {seconds:.1f} s]\n\n"
+            )
+        if check and done.returncode != 0:
+            raise AssertionError(f"matrix {' '.join(arguments)}: {done.returncode}\n{done.stdout[-TAIL:]}")
+        return Done(done.returncode, done.stdout, seconds)
+
+    def argv(self, *arguments: str) -> list[str]:
+        return ["./matrix", *arguments, "--stack", STACK]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
+
+    def outputs(self) -> Mapping[str, Any]:
+        done = self.matrix("outputs", "--json", "--show-secrets")
+        found: dict[str, Any] = json.loads(done.output[done.output.index("{") :])
+        return found
+
+    def host(self, name: str) -> ssh.Host:
+        return ssh.connect(self.outputs()["connections"][name])
+
+    def resources(self) -> dict[str, Any]:
+        """The recorded resources by logical name, as the state file has them (secrets encrypted)."""
+        path = self.folder / f".matrix/state/.pulumi/stacks/cloudmatrix/{STACK}.json"
+        deployment = json.loads(path.read_text())["checkpoint"]["latest"]
+        return {each["urn"].rpartition("::")[2]: each for each in deployment.get("resources", [])}
+
+    def changed(self, before: Mapping[str, Any]) -> set[str]:
+        """Names of custom resources that came, went, or have another id, inputs or outputs than before."""
+        after = self.resources()
+        return {
+            name
+            for name in before.keys() | after.keys()
+            if "id" in (after.get(name) or before[name])
+            and _essence(before.get(name)) != _essence(after.get(name))
+        }
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.http}{path}"
+
+    def get(self, path: str, timeout: float = 30) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.url(path), timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def processes(self) -> list[str]:
+        """Command lines of running processes that name the checkout's state folder."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if f"{self.folder}/.matrix/{STACK}" in line:
+                found.append(line)
+        return found
+
+
+def _essence(resource: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
+    return resource and tuple(resource.get(key) for key in ("id", "inputs", "outputs"))
+
+
+def _checkout(folder: Path) -> None:
+    """The tree as it is on disk (not only what is committed), in a repository of its own."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    for name in filter(None, listing.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "tree"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
