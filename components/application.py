@@ -42,6 +42,7 @@ class Application(pulumi.ComponentResource):
         super().__init__(
             "cloudmatrix:index:Application", plan.name, None, pulumi.ResourceOptions(parent=parent)
         )
+        self.name = plan.name
         self._plan, self._nodes, self._after = plan, nodes, after
         self.image = ApplicationImage(
             f"{plan.name}-image",
