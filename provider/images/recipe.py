@@ -1,0 +1,80 @@
+"""What a base image holds: one list of packages and one tree of settings, whatever the disk is made from.
+
+Nothing here knows how the packages get onto the disk; that is the business of a source (packages.py).
+"""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+RELEASE = "trixie"
+RELEASES = ("trixie",)
+DISK_GIB = 8
+DISK, KERNEL, INITRD = "disk.qcow2", "vmlinuz", "initrd"
+
+_HERE = Path(__file__).parent
+TREE = _HERE / "tree"
+PREPARE = _HERE / "prepare.sh"
+EXCLUDE = _HERE / "exclude.txt"
+
+BOOT = ("linux-image-cloud-amd64", "busybox-static", "kmod", "udev", "systemd-sysv", "systemd", "dbus")
+BASE = (
+    "apt", "ca-certificates", "cloud-init", "curl", "e2fsprogs", "iproute2", "iputils-ping", "less", "libnss-myhostname",
+    "locales", "netbase", "netcat-openbsd", "nftables", "openssh-server", "openssl", "procps", "python3",
+    "sudo", "tar", "gzip", "xz-utils", "udhcpc", "zstd",
+)  # fmt: skip
+"""udhcpc is the smallest of the DHCP clients that cloud-init demands; networkd is the one in use."""
+CONTAINERS = ("docker.io", "docker-cli", "iptables", "tini")
+MANAGER = (
+    "dnsmasq-base",
+    "docker-registry",
+    "prometheus-node-exporter",
+    "squid",
+    "tcc",
+    "varnish",
+    "varnish-modules",
+)
+PACKAGES: tuple[str, ...] = BOOT + BASE + CONTAINERS + MANAGER
+
+
+def exclusions() -> list[str]:
+    """Path patterns, in dpkg's notation, that are never unpacked."""
+    lines = (line.strip() for line in EXCLUDE.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def settings() -> Iterator[tuple[str, bytes, int]]:
+    """The files laid over the packages: path without leading slash, content, mode; sorted by path."""
+    for path in sorted(TREE.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(TREE).as_posix()
+            yield name, path.read_bytes(), _mode(name)
+
+
+def _mode(name: str) -> int:
+    if name.startswith("etc/sudoers.d/"):
+        return 0o440
+    return 0o755 if name.startswith("usr/lib/cloudmatrix/") else 0o644
+
+
+def overlay() -> bytes:
+    """The settings as a tar file: root's, and the same bytes each time."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content, mode in settings():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def digest() -> str:
+    """SHA-256 (hex) of all that decides what an image holds, apart from its source."""
+    total = hashlib.sha256()
+    parts = ["\n".join(PACKAGES).encode(), EXCLUDE.read_bytes(), PREPARE.read_bytes(), str(DISK_GIB).encode()]
+    parts += [f"{name} {mode:o}\n".encode() + content for name, content, mode in settings()]
+    for part in parts:
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()
