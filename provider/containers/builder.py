@@ -53,14 +53,21 @@ class Builder:
         return process.succeeds(self.commands.exists(self.store, name))
 
     def build(
-        self, context: Path, dockerfile: Path, name: str, what: str, on_line: Callable[[str], None] | None = None
+        self,
+        context: Path,
+        dockerfile: Path,
+        name: str,
+        what: str,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         """UserError `what: ...` with the last lines of the build when a step fails."""
         argv = self.commands.build(self.store, context, dockerfile, name)
         process.run(argv, what=what, cancelled=self.cancelled, on_line=on_line)
 
     def pull(self, reference: str, what: str) -> None:
-        process.run(self.commands.pull(self.store, reference), what=what, cancelled=self.cancelled, timeout=600)
+        process.run(
+            self.commands.pull(self.store, reference), what=what, cancelled=self.cancelled, timeout=600
+        )
 
     def save(self, name: str, archive: Path) -> None:
         """Write the image as a docker-archive."""
@@ -83,9 +90,14 @@ class Builder:
             yield
 
 
+def cache_folder() -> Path:
+    """Where everything is kept that may be made again: stores, compressed layers, locks."""
+    return platformdirs.user_cache_path("cloudmatrix") / "containers"
+
+
 def open_builder(cancelled: threading.Event, cache: Path | None = None) -> Builder:
     """The first of buildah, podman and docker that works here; UserError when there is none."""
-    cache = cache or platformdirs.user_cache_path("cloudmatrix") / "containers"
+    cache = cache or cache_folder()
     present = [(name, commands) for name, commands in PROGRAMS if shutil.which(name)]
     with _choice:
         for name, commands in present:

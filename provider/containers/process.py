@@ -60,7 +60,9 @@ def run(
 def succeeds(argv: Sequence[str], timeout: float = 60.0) -> bool:
     """Whether a quick question to a program is answered with exit code 0."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -1,0 +1,72 @@
+"""An application's image from its source folder, an archive or a public registry: ready to be pushed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from provider.containers import archive, bases, layers
+from provider.containers.archive import Image
+from provider.containers.builder import Builder
+from provider.containers.source import DOCKERFILE
+from provider.errors import Cancelled, UserError
+
+NAMES = "localhost/matrix-application/"
+_STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (?P<step>\d+/\d+: \w+)")
+
+
+def from_source(builder: Builder, folder: Path, repository: str, progress: Callable[[str], None]) -> Image:
+    """Build the Dockerfile; base images it names are made first. UserError with the build's last lines."""
+    text = (folder / DOCKERFILE).read_text()
+    bases.ensure(builder, text, progress)
+    progress("building")
+    name = f"{NAMES}{repository}:latest"
+
+    def show(line: str) -> None:
+        step = _STEP.match(line)
+        if step:
+            progress(f"building, step {step['step']}")
+
+    with bases.work_folder(builder.cache) as work:
+        exact = work / DOCKERFILE
+        exact.write_text(bases.exact(text))
+        with builder.alone(f"application-{repository.replace('/', '_')}"):
+            builder.build(folder, exact, name, f"building {folder}", show)
+            return _saved(builder, name, work)
+
+
+def from_archive(builder_cache: Path, path: Path, cancelled: Callable[[], bool]) -> Image:
+    """Needs no builder: an archive is read as it is."""
+    return archive.read(path, builder_cache / "layers", _check(cancelled))
+
+
+def from_registry(builder: Builder, reference: str, progress: Callable[[str], None]) -> Image:
+    """UserError that names `archive` when the public registry cannot be reached from here."""
+    progress(f"pulling {reference}")
+    try:
+        builder.pull(reference, f"pulling {reference}")
+    except Cancelled:
+        raise
+    except UserError as error:
+        raise UserError(
+            f"image: {reference} cannot be pulled to this computer\n{error}\n"
+            "check the name and the way out; where no registry can be reached, "
+            "give a file made by `docker save` elsewhere as archive: instead"
+        ) from error
+    with bases.work_folder(builder.cache) as work:
+        return _saved(builder, reference, work)
+
+
+def _saved(builder: Builder, name: str, work: Path) -> Image:
+    file = work / "image.tar"
+    builder.save(name, file)
+    image = archive.read(file, builder.cache / "layers", _check(builder.cancelled.is_set))
+    layers.forget_unused(builder.cache / "layers")
+    return image
+
+
+def _check(cancelled: Callable[[], bool]) -> Callable[[], None]:
+    def check() -> None:
+        if cancelled():
+            raise Cancelled("packing the image: interrupted")
+
+    return check
