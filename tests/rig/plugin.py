@@ -149,7 +149,7 @@ class Plugin:
         return self.start_create(urn, inputs, timeout)()
 
     def start_create(self, urn: str, inputs: Mapping[str, Any], timeout: float = 0) -> Any:
-        """A function that waits for the end of the creation, which has begun."""
+        """Begin a creation. The answer waits for its end; dropping it cancels the call."""
         request = proto.CreateRequest(urn=urn, properties=to_wire(inputs), timeout=timeout)
         future = self.stub.Create.future(request, timeout=DEADLINE)
 
