@@ -30,6 +30,7 @@ def load(settings, secret_keys=()):
     """`config.load` as a program of a stack with these settings meets it."""
 
     def program():
+        asyncio.set_event_loop(asyncio.new_event_loop())
         pulumi.runtime.set_mocks(Mocks(), project="cloudmatrix", stack="test")
         pulumi.runtime.set_all_config(settings, list(secret_keys))
         return config.load()
@@ -62,7 +63,7 @@ def test_a_secret_is_handed_on_as_a_secret():
     async def is_secret():
         return await config.Secret("hunter2").output.is_secret()
 
-    assert asyncio.run(is_secret()) is True
+    assert asyncio.new_event_loop().run_until_complete(is_secret()) is True
 
 
 def test_a_mistake_ends_the_program_with_the_code_that_means_shown_already(caplog):

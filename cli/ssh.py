@@ -1,0 +1,122 @@
+"""ssh: OpenSSH with the stack's own keys, pinned host keys and the way through the manager."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import outputs
+from cli.errors import CliError
+from cli.session import Session, pass_session, stack_option
+
+Connection = Mapping[str, Any]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@stack_option
+@click.argument("host", default="manager")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@pass_session
+def ssh(session: Session, host: str, command: tuple[str, ...]) -> None:
+    """Open a shell on HOST (the manager by default), or run COMMAND there."""
+    connections = outputs.read(session, show_secrets=True).get("connections") or {}
+    if host not in connections:
+        known = ", ".join(sorted(connections)) or "none"
+        raise CliError(f'there is no host "{host}" in the stack {session.stack}; there are {known}')
+    program = shutil.which("ssh")
+    if program is None:
+        raise CliError("there is no ssh on PATH; install OpenSSH's client (Debian: openssh-client)")
+    folder = session.folder / "ssh"
+    write(folder, session.stack, connections)
+    os.execv(program, argv(folder, host, command))  # noqa: S606 - a list, no shell
+
+
+def argv(folder: Path, host: str, command: Sequence[str]) -> list[str]:
+    words = ["ssh", "-F", str(folder / "config"), host]
+    return [*words, "--", *command] if command else words
+
+
+def write(folder: Path, stack: str, connections: Mapping[str, Connection]) -> None:
+    """The keys, host keys and configuration for all hosts, for their owner only."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for host, connection in connections.items():
+        _write(_key(folder, host), connection["private_key"])
+    _write(folder / "known_hosts", known_hosts(stack, connections))
+    _write(folder / "config", configuration(folder, stack, connections))
+
+
+def known_hosts(stack: str, connections: Mapping[str, Connection]) -> str:
+    return "".join(
+        f"{_alias(stack, host)} {connection['host_key'].strip()}\n"
+        for host, connection in sorted(connections.items())
+    )
+
+
+def configuration(folder: Path, stack: str, connections: Mapping[str, Connection]) -> str:
+    """An ssh_config with one section for each host, and the settings they share."""
+    return "".join(_section(folder, stack, host, connections) for host in sorted(connections)) + _shared(
+        folder
+    )
+
+
+def _section(folder: Path, stack: str, host: str, connections: Mapping[str, Connection]) -> str:
+    connection = connections[host]
+    lines = [
+        f"Host {host}",
+        f"  HostName {connection['host']}",
+        f"  Port {int(connection['port'])}",
+        f"  User {connection['user']}",
+        f"  HostKeyAlias {_alias(stack, host)}",
+        f"  IdentityFile {_quoted(_key(folder, host))}",
+    ]
+    if connection.get("proxy"):
+        lines.append(f"  ProxyJump {_jump(connection['proxy'], connections)}")
+    return "\n".join(lines) + "\n"
+
+
+def _jump(proxy: Connection, connections: Mapping[str, Connection]) -> str:
+    """The host word of a proxy, so that its own section holds for it."""
+    for host, connection in connections.items():
+        if (connection["host"], connection["port"]) == (proxy["host"], proxy["port"]):
+            return host
+    raise CliError(f"the way through {proxy['host']} is no machine of this stack; run ./matrix up")
+
+
+def _shared(folder: Path) -> str:
+    return "\n".join(
+        [
+            "Host *",
+            "  StrictHostKeyChecking yes",
+            f"  UserKnownHostsFile {_quoted(folder / 'known_hosts')}",
+            "  GlobalKnownHostsFile none",
+            "  UpdateHostKeys no",
+            "  IdentitiesOnly yes",
+            "  IdentityAgent none",
+            "  PasswordAuthentication no",
+            "  LogLevel ERROR",
+            "",
+        ]
+    )
+
+
+def _alias(stack: str, host: str) -> str:
+    return f"{stack}-{host}"
+
+
+def _key(folder: Path, host: str) -> Path:
+    return folder / f"{host}.key"
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh_config takes it: % begins a token there."""
+    return '"' + str(path).replace("%", "%%") + '"'
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,41 @@
+"""test: every check of the project, the quick ones first."""
+
+import os
+import subprocess
+import sys
+
+import click
+
+from cli import host, packages
+from cli.session import Session, pass_session
+
+STATIC = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--fast", is_flag=True, help="Only what needs no machine: no guest, no cloud.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_session
+def test(session: Session, fast: bool, arguments: tuple[str, ...]) -> None:
+    """Run every check. ARGUMENTS go to pytest; its counts are the last line."""
+    wanted = packages.TESTS if fast else (*packages.needed("qemu"), *packages.TESTS)
+    host.prepare(wanted, session.matrix / "logs" / "apt.log")
+    failed = [words for words in STATIC if not _passes(session, words)]
+    for words in failed:
+        click.echo(f"FAILED: {' '.join(words)}")
+    passed = _passes(session, ("pytest", *(("-m", "not guest and not cloud") if fast else ()), *arguments))
+    if failed or not passed:
+        raise click.exceptions.Exit(1)
+
+
+def _passes(session: Session, words: tuple[str, ...]) -> bool:
+    click.echo(f"$ {' '.join(words)}")
+    sys.stdout.flush()
+    # Programs of administrators are not on a user's PATH, and the tests start some.
+    path = f"{os.environ.get('PATH', '')}:{packages.SYSTEM_FOLDERS}"
+    argv = [sys.executable, "-m", *words]
+    return subprocess.run(argv, cwd=session.root, env={**os.environ, "PATH": path}).returncode == 0
