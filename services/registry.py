@@ -28,7 +28,6 @@ def registry_files(
     """
     values = {
         "address": f"{network.manager}:{PORT}",
-        "host": f"https://{registry_host(network)}",
         "folder": FOLDER,
         "storage": STORAGE,
     }

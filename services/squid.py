@@ -25,7 +25,8 @@ FORBIDDEN = (
     "224.0.0.0/3",
 )
 """Never a destination, whatever name leads there: this network, other private ones, link-local, multicast."""
-FORBIDDEN_IPV6 = ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8")
+# No block for ::ffff:a.b.c.d: that is IPv4 to Squid, and the block would be all of IPv4.
+FORBIDDEN_IPV6 = ("::/127", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8")
 
 _NAME = re.compile(r"\.?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -9,11 +9,14 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from services.files import File
+
+Process = subprocess.Popen[bytes]
 
 _ENTER = """
 set -e
@@ -64,8 +67,7 @@ class Jail:
         self, *command: str, check: bool = True, stdin: str = "", timeout: float = 20, user: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in the jail. Raises AssertionError with its output when `check` fails."""
-        as_user = ["setpriv", f"--reuid={user}", "--clear-groups"] if user else []
-        argv = self.argv([*as_user, *command])
+        argv = self.argv([*_as(user), *command])
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout)
         assert not check or done.returncode == 0, f"{shlex.join(command)}: {done.stdout}{done.stderr}"
         return done
@@ -73,11 +75,23 @@ class Jail:
     def shell(self, script: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return self.run("sh", "-c", script, **options)
 
-    def spawn(self, *command: str, log: Path | None = None) -> "subprocess.Popen[bytes]":
-        """Start a program that ends with the jail at the latest."""
+    @contextmanager
+    def running(self, *command: str, user: str = "", log: Path | None = None) -> Iterator[Process]:
+        """A program that runs while the context is open."""
+        process = self.spawn(*command, user=user, log=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    def spawn(self, *command: str, user: str = "", log: Path | None = None) -> Process:
+        """Start a program that ends, at the latest, with the jail."""
         out = log.open("ab") if log else subprocess.DEVNULL
         try:
-            return subprocess.Popen(self.argv(command), stdout=out, stderr=subprocess.STDOUT)
+            # A signal to the process that entered the jail has to reach the one inside.
+            inside = [*_as(user), "setpriv", "--pdeathsig", "TERM", *command]
+            return subprocess.Popen(self.argv(inside), stdout=out, stderr=subprocess.STDOUT)
         finally:
             if log:
                 out.close()  # type: ignore[union-attr]
@@ -88,14 +102,13 @@ class Jail:
             script = f"mkdir -p $(dirname {path}) && cat >{path} && chmod {file.mode} {path}"
             self.shell(f"{script} && chown {file.owner} {path}", stdin=file.content)
 
-    def start(self, files: Sequence[File], *, log: Path | None = None) -> "subprocess.Popen[bytes]":
+    def start(self, files: Sequence[File], log: Path) -> AbstractContextManager[Process]:
         """Write the files and run the command of the unit among them, as the unit's user."""
         self.write(files)
         unit = next(file.content for file in files if file.path.endswith(".service"))
         settings = dict(re.findall(r"^(ExecStart|User)=(.*)$", unit, re.MULTILINE))
-        user = settings.get("User")
-        as_user = ["setpriv", f"--reuid={user}", "--clear-groups"] if user else []
-        return self.spawn(*as_user, *shlex.split(settings["ExecStart"]), log=log)
+        user = settings.get("User", "")
+        return self.running(*shlex.split(settings["ExecStart"]), user=user, log=log)
 
 
 def connect(left: Jail, left_card: str, right: Jail, right_card: str, mac: str = "") -> None:
@@ -129,6 +142,10 @@ def missing(*programs: str) -> str | None:
             return None
     except (OSError, RuntimeError) as error:
         return str(error)
+
+
+def _as(user: str) -> list[str]:
+    return ["setpriv", f"--reuid={user}", "--clear-groups"] if user else []
 
 
 def _which(name: str) -> bool:

@@ -22,6 +22,7 @@ RESOLVER = "10.0.2.3"
 
 NAMES = {
     "listed.example": PUBLIC,
+    "suffix.example": PUBLIC,
     "deep.under.suffix.example": PUBLIC,
     "unlisted.example": PUBLIC,
     "evil-listed.example": PUBLIC,
@@ -84,6 +85,7 @@ def lan() -> Iterator[Lan]:
             f"rm -f /etc/resolv.conf; echo nameserver {RESOLVER} >/etc/resolv.conf"
         )
         node.run("ip", "address", "add", f"{NODE.address}/24", "dev", "matrix0")
+        stack.enter_context(listen(outside, 22, 80, 443, 8080))
         yield Lan(outside, manager, node, stranger)
 
 
@@ -96,13 +98,14 @@ def _configure_outside(outside: Jail) -> None:
     names = [f"--host-record={name},{address}" for name, address in NAMES.items()]
     own = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file"]
     outside.spawn("dnsmasq", *own, "--bind-interfaces", f"--listen-address={RESOLVER}", *names)
-    listen(outside, 22, 80, 443, 8080)
 
 
-def listen(jail: Jail, *ports: int) -> None:
-    """Answer every request on the ports with 200."""
-    jail.spawn("python3", "-c", LISTENER, *map(str, ports))
-    until(lambda: all(listening(jail, port) for port in ports), f"{jail.name} listens on {ports}")
+@contextmanager
+def listen(jail: Jail, *ports: int) -> Iterator[None]:
+    """Answer every request on the ports with 200 while the context is open."""
+    with jail.running("python3", "-c", LISTENER, *map(str, ports)):
+        until(lambda: all(listening(jail, port) for port in ports), f"{jail.name} listens on {ports}")
+        yield
 
 
 def listening(jail: Jail, port: int) -> bool:

@@ -10,7 +10,9 @@ from services.network import HostEntry, NetworkSpec
 from tests.rig.jail import Jail, missing, until
 from tests.rig.lan import HOSTS, NETWORK, NODE, Lan
 
-REPORT = '#!/bin/sh\n[ "$1" = bound ] && env | grep -E "^(ip|mask|dns|domain|hostname|router|lease)="\nexit 0\n'
+REPORT = (
+    '#!/bin/sh\n[ "$1" = bound ] && env | grep -E "^(ip|mask|dns|domain|hostname|router|lease)="\nexit 0\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +20,10 @@ def served(network: Lan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     if reason := missing("busybox"):
         pytest.skip(reason)
     log = tmp_path_factory.mktemp("dnsmasq") / "log"
-    daemon = network.manager.start(dnsmasq_files(NETWORK, HOSTS), log=log)
-    until(lambda: "started, version" in log.read_text() or daemon.poll() is not None, "dnsmasq")
-    assert daemon.poll() is None, log.read_text()
-    yield network
-    daemon.terminate()
-    daemon.wait(10)
+    with network.manager.start(dnsmasq_files(NETWORK, HOSTS), log) as daemon:
+        until(lambda: "started, version" in log.read_text() or daemon.poll() is not None, "dnsmasq")
+        assert daemon.poll() is None, log.read_text()
+        yield network
 
 
 def ask_for_address(jail: Jail, client_id: str = "") -> dict[str, str]:
