@@ -16,6 +16,8 @@ from provider.errors import UserError
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+EPOCH = "1970-01-01T00:00:00Z"
+BUILD_NOISE = ("Hostname", "Domainname", "Image", "AttachStdin", "AttachStdout", "AttachStderr")
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -41,11 +43,36 @@ def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def read(path: Path, kept_layers: Path, check: Callable[[], None] = lambda: None) -> Image:
-    """UserError when the file is no image archive, is damaged or holds several images."""
+def timeless(config: bytes) -> bytes:
+    """A built image's config without what differs from build to build: times, names of build containers."""
+    document = json.loads(config)
+    kept = {key: document[key] for key in ("architecture", "os", "variant", "rootfs") if key in document}
+    settings = {key: value for key, value in document.get("config", {}).items() if key not in BUILD_NOISE}
+    labels = settings.get("Labels") or {}
+    settings["Labels"] = {key: value for key, value in labels.items() if key != "io.buildah.version"}
+    history = [
+        {**{key: value for key, value in step.items() if key not in ("comment", "author")}, "created": EPOCH}
+        for step in document.get("history", [])
+    ]
+    return json.dumps(
+        {**kept, "created": EPOCH, "config": settings, "history": history}, sort_keys=True
+    ).encode()
+
+
+def read(
+    path: Path,
+    kept_layers: Path,
+    check: Callable[[], None] = lambda: None,
+    rewrite: Callable[[bytes], bytes] = lambda config: config,
+) -> Image:
+    """UserError when the file is no image archive, is damaged or holds several images.
+
+    `check` is called now and then and may raise; `rewrite` makes the config that is used of the one found.
+    """
     try:
         with tarfile.open(path) as tar:
             config, members = _contents(tar, path)
+            config = rewrite(config)
             diff_ids = json.loads(config)["rootfs"]["diff_ids"]
             if len(diff_ids) != len(members):
                 raise UserError(f"archive {path}: {len(members)} layers, its config names {len(diff_ids)}")

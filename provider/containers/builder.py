@@ -1,6 +1,7 @@
 """The program that builds images on this computer, and the private store that it keeps them in."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -113,7 +114,8 @@ def open_builder(cancelled: threading.Event, cache: Path | None = None) -> Build
 def _working_store(name: str, commands: Commands, cache: Path) -> Store | None:
     """The driver is tried once; each has a folder of its own, so a change of mind mixes nothing up."""
     cache.mkdir(parents=True, exist_ok=True)
-    run = _runtime_folder()
+    # Each cache has its own: two stores with one run-time folder would count each other's mounts.
+    run = _runtime_folder() / hashlib.sha256(os.fsencode(cache)).hexdigest()[:12]
     note = cache / f"driver-{name}"
     known = note.read_text().strip() if note.is_file() else ""
     for driver in (known,) if known in DRIVERS else DRIVERS:

@@ -31,7 +31,7 @@ def from_source(builder: Builder, folder: Path, repository: str, progress: Calla
         exact.write_text(bases.exact(text))
         with builder.alone(f"application-{repository.replace('/', '_')}"):
             builder.build(folder, exact, name, f"building {folder}", show)
-            return _saved(builder, name, work)
+            return _saved(builder, name, work, archive.timeless)
 
 
 def from_archive(builder_cache: Path, path: Path, cancelled: Callable[[], bool]) -> Image:
@@ -56,10 +56,12 @@ def from_registry(builder: Builder, reference: str, progress: Callable[[str], No
         return _saved(builder, reference, work)
 
 
-def _saved(builder: Builder, name: str, work: Path) -> Image:
+def _saved(
+    builder: Builder, name: str, work: Path, rewrite: Callable[[bytes], bytes] = lambda config: config
+) -> Image:
     file = work / "image.tar"
     builder.save(name, file)
-    image = archive.read(file, builder.cache / "layers", _check(builder.cancelled.is_set))
+    image = archive.read(file, builder.cache / "layers", _check(builder.cancelled.is_set), rewrite)
     layers.forget_unused(builder.cache / "layers")
     return image
 

@@ -16,7 +16,7 @@ import pytest
 
 from provider import ssh
 from provider.containers import builder, push
-from provider.containers.registry import Registry
+from provider.containers.registry import Registry, Unavailable
 from provider.errors import Cancelled, UserError
 from provider.resources.application_image import ApplicationImageResource
 from provider.resources.base import UNKNOWN, Context, Failure
@@ -99,7 +99,9 @@ def test_what_is_pushed_is_what_was_built(context: Context, registry: RealRegist
     argv = ["skopeo", "copy", "-q", login, f"--src-cert-dir={tmp_path}/certs", where, f"dir:{tmp_path}/copy"]
     subprocess.run(argv, check=True, timeout=60)
     manifest = json.loads((tmp_path / "copy/manifest.json").read_text())
-    config = json.loads((tmp_path / "copy" / manifest["config"]["digest"].removeprefix("sha256:")).read_text())
+    config = json.loads(
+        (tmp_path / "copy" / manifest["config"]["digest"].removeprefix("sha256:")).read_text()
+    )
     assert config["config"]["User"] == "10001"
     assert config["created"].startswith("1970-01-01T00:00:00")
     assert len(manifest["layers"]) == len(config["rootfs"]["diff_ids"])
@@ -165,7 +167,9 @@ def test_a_public_image(context: Context, registry: RealRegistry, monkeypatch: p
     """From a registry that the user's own settings know; here one on 127.0.0.1 stands for it."""
     building.a_builder()
     building.write_source(context.project / "app", "public")
-    made = IMAGES.create(context, {**checked(context, inputs(registry, source="app")), "repository": "public"})
+    made = IMAGES.create(
+        context, {**checked(context, inputs(registry, source="app")), "repository": "public"}
+    )
     with opened(registry) as client:
         image = client.manifest_digest("public", made.outputs["tag"])
     settings = context.project / "registries.conf"
@@ -231,9 +235,7 @@ def test_check_is_deterministic_and_takes_its_own_output(context: Context) -> No
     assert len(once["source_digest"]) == 64
 
 
-def test_the_registry_may_come_up_later(
-    context: Context, tmp_path: Path, shown: list[str]
-) -> None:
+def test_the_registry_may_come_up_later(context: Context, tmp_path: Path, shown: list[str]) -> None:
     building.a_builder()
     building.write_source(context.project / "app")
     with container_registry(tmp_path / "late") as late:
@@ -309,8 +311,6 @@ def test_release_of_an_absent_image_is_no_error(registry: RealRegistry) -> None:
 
 
 def test_a_silent_port_is_unavailable(registry: RealRegistry) -> None:
-    from provider.containers.registry import Unavailable
-
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with Registry(registry.wire, closed.getsockname()[1]) as client, pytest.raises(Unavailable):

@@ -86,7 +86,7 @@ auth: {{htpasswd: {{realm: matrix, path: {folder}/htpasswd}}}}
 
 
 def certificates(address: str) -> tuple[bytes, bytes, bytes]:
-    """An authority's certificate, and a certificate by it for the registry's name and address, with its key."""
+    """An authority's certificate, and one by it for the registry's name and address, with its key."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
@@ -114,5 +114,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
