@@ -1,0 +1,37 @@
+"""A machine's serial console, logged to a file of bounded size."""
+
+import re
+from pathlib import Path
+
+LIMIT = 4 * 1024 * 1024
+KEPT = 256 * 1024
+# Colours, cursor movements and the like: they would play with the user's terminal.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[78=>M]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def tail(file: Path, lines: int) -> list[str]:
+    """The last lines, without control characters."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - 400 * max(lines, 1)))
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    cleaned = [_CONTROL.sub("", line).rstrip() for line in text.splitlines()]
+    return [line for line in cleaned if line][-lines:]
+
+
+def bound(file: Path) -> None:
+    """Cut the log to its last part when it is too long. QEMU appends, so it may run meanwhile."""
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        return
+    if size <= LIMIT:
+        return
+    with file.open("r+b") as stream:
+        stream.seek(size - KEPT)
+        kept = stream.read()
+        stream.seek(0)
+        stream.truncate()
+        stream.write(kept)
