@@ -1,6 +1,7 @@
 """ssh: OpenSSH with the stack's own keys, pinned host keys and the way through the manager."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def _section(folder: Path, stack: str, host: str, connections: Mapping[str, Conn
         f"  IdentityFile {_quoted(_key(folder, host))}",
     ]
     if connection.get("proxy"):
-        lines.append(f"  ProxyJump {_jump(connection['proxy'], connections)}")
+        lines.append(f"  ProxyCommand {_through(folder, _jump(connection['proxy'], connections))}")
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +84,12 @@ def _jump(proxy: Connection, connections: Mapping[str, Connection]) -> str:
         if (connection["host"], connection["port"]) == (proxy["host"], proxy["port"]):
             return host
     raise CliError(f"the way through {proxy['host']} is no machine of this stack; run ./matrix up")
+
+
+def _through(folder: Path, host: str) -> str:
+    """As `ProxyJump host`, which does not quote the path of the configuration for the shell it starts."""
+    config = shlex.quote(str(folder / "config")).replace("%", "%%")
+    return f"ssh -F {config} -W [%h]:%p {host}"
 
 
 def _shared(folder: Path) -> str:

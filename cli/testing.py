@@ -17,7 +17,7 @@ STATIC = (
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--fast", is_flag=True, help="Only what needs no machine: no guest, no cloud.")
+@click.option("--fast", is_flag=True, help="Only what needs no machine: no guest, no cloud, nothing slow.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_session
 def test(session: Session, fast: bool, arguments: tuple[str, ...]) -> None:
@@ -27,7 +27,7 @@ def test(session: Session, fast: bool, arguments: tuple[str, ...]) -> None:
     failed = [words for words in STATIC if not _passes(session, words)]
     for words in failed:
         click.echo(f"FAILED: {' '.join(words)}")
-    passed = _passes(session, ("pytest", *(("-m", "not guest and not cloud") if fast else ()), *arguments))
+    passed = _passes(session, ("pytest", *(("-m", "not slow and not guest and not cloud") if fast else ()), *arguments))
     if failed or not passed:
         raise click.exceptions.Exit(1)
 

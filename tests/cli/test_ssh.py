@@ -37,7 +37,7 @@ Host node2
   User matrix
   HostKeyAlias dev-node2
   IdentityFile "{tmp_path}/node2.key"
-  ProxyJump manager
+  ProxyCommand ssh -F {tmp_path}/config -W [%h]:%p manager
 Host *
   StrictHostKeyChecking yes
   UserKnownHostsFile "{tmp_path}/known_hosts"
