@@ -116,7 +116,7 @@ def _name(name: str) -> str:
 def _path(path: str) -> str:
     if path == "/" or PATH.fullmatch(path.removesuffix("/")):
         if path == "/-" or path.startswith("/-/"):
-            return f"path: got {_shown(path)}; need one that does not start with /-/ (the router's own); try /shop"
+            return f"path: got {_shown(path)}; need one outside /-/, which is the router's own; try /shop"
         if not {".", ".."} & set(path.split("/")):
             return ""
     return f"path: got {_shown(path)}; need / or segments of A-Z a-z 0-9 . _ ~ -; try /shop"

@@ -31,6 +31,8 @@ PARAMETERS = {
     # Websockets may be silent for as long.
     "pipe_timeout": "3600",
 }
+PATIENCE = {"connect": 5, "healthy": 30, "smoke": 20, "drain": 30}
+"""Seconds that a deploy waits at most for each of these."""
 
 _LAUNCHER = """\
 #!/usr/bin/python3 -IS
@@ -47,12 +49,13 @@ def router_files(
     *, port: int = 6081, cli_port: int = 6082, cache_mib: int = 64, workdir: str = "/var/lib/varnish/varnishd"
 ) -> tuple[File, ...]:
     """The files of the Service whose unit is UNIT; they depend on no application and no node."""
-    settings = {
+    settings: dict[str, object] = {
         "state": STATE,
         "run": "/run/matrix-router",
         "workdir": workdir,
         "cli": cli_port,
         "http": port,
+        "patience": PATIENCE,
     }
     program = [
         File(f"/usr/local/lib/matrix_router/{source.name}", source.read_text())

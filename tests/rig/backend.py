@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 COOKIES = (
@@ -110,13 +110,11 @@ class Application(BaseHTTPRequestHandler):
         self.wfile.write(self.rfile.read(5))
         self.close_connection = True
 
-    def answer(
-        self, status: int, value: dict[str, Any], headers: list[tuple[str, str]] | None = None
-    ) -> None:
+    def answer(self, status: int, value: object, headers: Sequence[tuple[str, str]] = ()) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        for key, text in headers or []:
+        for key, text in headers:
             self.send_header(key, text)
         self.end_headers()
         if self.command != "HEAD":

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import shlex
 import shutil
 import socket
 import subprocess
@@ -15,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import services.router
+from provider.resources.route import DEFAULTS, request
 from provider.ssh import Result
 from services.router.host.varnish import Cli
 from tests.rig.backend import Backend
 from tests.rig.local_host import LocalHost
-from vcl.render import Application, Instance
 
 MISSING = [name for name in ("varnishd", "ld") if shutil.which(name) is None]
 """Programs that the router needs and this machine has not."""
@@ -74,13 +77,26 @@ class Router(LocalHost):
         """Run matrix-router."""
         return self.run(" ".join([services.router.COMMAND, *words]), stdin=stdin, check=check)
 
+    def argv(self, *words: str) -> list[str]:
+        """The command line of matrix-router on this rig."""
+        settings = f"MATRIX_ROUTER={self._settings}"
+        return ["/usr/bin/env", settings, sys.executable, "-IS", str(self.folder / "matrix-router"), *words]
+
     def run(
         self, command: str, *, stdin: bytes | str = b"", timeout: float = 60.0, check: bool = True
     ) -> Result:
-        launcher = f"MATRIX_ROUTER={self._settings} {sys.executable} -IS {self.folder / 'matrix-router'}"
-        return super().run(
-            command.replace(services.router.COMMAND, launcher), stdin=stdin, timeout=timeout, check=check
-        )
+        here = command.replace(services.router.COMMAND, shlex.join(self.argv()))
+        return super().run(here, stdin=stdin, timeout=timeout, check=check)
+
+    def workers(self) -> list[psutil.Process]:
+        """varnishd's child processes: the one that serves."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children()
+
+    def apply(self, name: str, *backends: Backend, check: bool = True, **settings: Any) -> Result:
+        """Put an application at /NAME into service."""
+        wanted = json.dumps(request(route(name, *backends, **settings)))
+        return self.command("apply", name, stdin=wanted, check=check)
 
     def cli(self) -> Cli:
         return Cli(("127.0.0.1", self.cli_port), self.folder / "v" / "_.secret")
@@ -122,6 +138,7 @@ class Router(LocalHost):
             "workdir": str(self.folder / "v"),
             "cli": self.cli_port,
             "http": self.port,
+            "patience": {"connect": 0.3, "healthy": 1.5, "smoke": 1, "drain": 10},
         }
         self._settings.write_text(json.dumps(settings))
         for file in services.router.router_files():
@@ -139,14 +156,11 @@ class Router(LocalHost):
         path.write_text(content)
 
 
-def instances(*backends: Backend) -> tuple[Instance, ...]:
-    return tuple(Instance("127.0.0.1", backend.port) for backend in backends)
-
-
-def application(name: str, *backends: Backend, **settings: Any) -> Application:
-    """An application at /NAME with these instances."""
+def route(name: str, *backends: Backend, **settings: Any) -> dict[str, Any]:
+    """The inputs of a Route at /NAME to these instances."""
+    instances = [{"address": "127.0.0.1", "port": backend.port} for backend in backends]
     defaults = {"path": f"/{name}", "health_path": "/health", "timeout_seconds": 2}
-    return Application(name=name, instances=instances(*backends), **{**defaults, **settings})
+    return {"application": name, "instances": instances, **DEFAULTS, **defaults, **settings}
 
 
 @dataclass

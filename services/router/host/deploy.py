@@ -13,9 +13,6 @@ from . import web
 from .store import Store, digest
 from .varnish import Cli, Refused, Unreachable
 
-HEALTHY_SECONDS = 30.0
-SMOKE_SECONDS = 20.0
-DRAIN_SECONDS = 30.0
 ARRIVAL_SECONDS = 10.0
 POLL = 0.2
 
@@ -25,10 +22,15 @@ class Failed(Exception):
 
 
 class Router:
-    """The router of this machine. `http` is the port it listens on."""
+    """The router of this machine.
 
-    def __init__(self, store: Store, cli: Cli, http: int) -> None:
-        self._store, self._cli, self._http = store, cli, http
+    `settings`: `http` is the port it listens on; `patience` has the seconds to wait for instances to be
+    `healthy`, for the `smoke` test to succeed and for the old VCL to `drain`.
+    """
+
+    def __init__(self, store: Store, cli: Cli, settings: dict[str, Any]) -> None:
+        self._store, self._cli, self._http = store, cli, settings["http"]
+        self._patience: dict[str, float] = settings["patience"]
 
     def apply(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put one application into service; what was there before is drained and discarded.
@@ -59,7 +61,7 @@ class Router:
                 self._cli.ask("vcl.label", label, vcl)
                 self._store.stage_route(name, _kept(request))
                 until_staged.close()
-                self._refresh_top(name)
+                compiled = self._refresh_top(name)
                 self._smoke(request)
                 self._store.commit(name)
             except BaseException as error:
@@ -70,7 +72,7 @@ class Router:
                 raise
             drained = old in ("", vcl) or self._drain(old)
             self._discard_others(name, vcl)
-            return {"vcl": vcl, "changed": True, "drained": drained}
+            return {"vcl": vcl, "changed": True, "drained": drained, "top": compiled}
 
     def remove(self, name: str) -> dict[str, Any]:
         """Take one application out of service; nothing happens when it is not there."""
@@ -123,7 +125,8 @@ class Router:
         An old instance that is sick already, on a node that died, must not hold up what replaces it.
         """
         before = self._cli.backends(old) if old else {}
-        deadline = time.monotonic() + HEALTHY_SECONDS
+        patience = self._patience["healthy"]
+        deadline = time.monotonic() + patience
         while True:
             health = self._cli.backends(vcl)
             sick = [name for name, healthy in health.items() if not healthy and name not in before]
@@ -136,7 +139,7 @@ class Router:
         lines = [self._diagnosis(request, name) for name in missing]
         raise Failed(
             f"{request['application']}: {len(missing)} of {len(health)} instances not healthy "
-            f"within {HEALTHY_SECONDS:g} s\n" + "\n".join(lines)
+            f"within {patience:g} s\n" + "\n".join(lines)
         )
 
     def _diagnosis(self, request: dict[str, Any], backend: str) -> str:
@@ -150,7 +153,7 @@ class Router:
         wanted = request["smoke"]
         if not wanted:
             return
-        deadline = time.monotonic() + SMOKE_SECONDS
+        deadline = time.monotonic() + self._patience["smoke"]
         while True:
             answer = web.get("127.0.0.1", self._http, wanted["path"], 10.0)
             good = answer.status == 200 if wanted["exact"] else 0 < answer.status < 500
@@ -164,21 +167,26 @@ class Router:
                 )
             time.sleep(POLL)
 
-    def _refresh_top(self, name: str) -> None:
-        """Make the top VCL agree with the routes; those that arrive together share one."""
+    def _refresh_top(self, name: str) -> bool:
+        """Make the top VCL agree with the routes, and tell whether one had to be compiled.
+
+        Routes that arrive together share one.
+        """
         if self._top_is_current():
-            return
+            return False
         self._store.await_arrivals(name, ARRIVAL_SECONDS)
         with self._store.lock("top"):
             loaded = self._cli.vcls()
             text = self._top_text(set(loaded))
             top = f"top_{digest(text)}"
-            if top not in loaded:
+            compiled = top not in loaded
+            if compiled:
                 self._cli.ask("vcl.load", top, str(self._store.write_top(text)))
             self._cli.ask("vcl.use", top)
             for other in loaded:
                 if other.startswith("top_") and other != top:
                     self._cli.ask("vcl.discard", other)
+            return compiled
 
     def _top_is_current(self) -> bool:
         loaded = self._cli.vcls()
@@ -203,8 +211,8 @@ class Router:
             sys.stderr.write(f"matrix-router: while undoing: {error}\n")
 
     def _drain(self, vcl: str) -> bool:
-        """Wait until no request is under way in it; False when some were still after DRAIN_SECONDS."""
-        deadline = time.monotonic() + DRAIN_SECONDS
+        """Wait until no request is under way in it; False when some still are when patience ends."""
+        deadline = time.monotonic() + self._patience["drain"]
         while True:
             entry = self._cli.vcls().get(vcl)
             if entry is None or entry.busy == 0:

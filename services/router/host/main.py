@@ -10,6 +10,7 @@ ready        exit 0 when the router answers
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .store import SETTINGS, Busy, Store
 from .varnish import Cli, Refused, Unreachable
 
 BOOT_PATIENCE = 60.0
+NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +29,9 @@ def main(arguments: list[str]) -> int:
     command, names = arguments[0] if arguments else "", arguments[1:]
     if len(names) != {"apply": 1, "remove": 1, "show": 1, "list": 0, "boot": 0, "ready": 0}.get(command):
         sys.stderr.write(f"usage: matrix-router COMMAND\n{__doc__}")
+        return 2
+    if not all(NAME.fullmatch(name) for name in names):
+        sys.stderr.write(f"matrix-router: {names[0]!r} is no name of an application\n")
         return 2
     try:
         settings = json.loads(Path(os.environ.get("MATRIX_ROUTER", SETTINGS)).read_text())
@@ -53,18 +58,21 @@ def _run(command: str, names: list[str], settings: dict[str, Any], store: Store)
     elif command == "list":
         for name in store.names():
             shown = _show(settings, store, name)
-            sys.stdout.write(
-                f"{name} {shown['route'].get('prefix') or '/'} {shown['vcl'] or 'not as deployed'}\n"
-            )
+            prefix, vcl = shown["route"].get("prefix") or "/", shown["vcl"] or "not as deployed"
+            sys.stdout.write(f"{name} {prefix} {vcl}\n")
     else:
         for problem in _router(settings, store, BOOT_PATIENCE).boot():
             sys.stderr.write(f"matrix-router: left out: {problem}\n")
     return 0
 
 
-def _router(settings: dict[str, Any], store: Store, patience: float = 5.0) -> Router:
-    cli = Cli(("127.0.0.1", settings["cli"]), Path(settings["workdir"]) / "_.secret", patience)
-    return Router(store, cli, settings["http"])
+def _router(settings: dict[str, Any], store: Store, patience: float = 0.0) -> Router:
+    cli = Cli(
+        ("127.0.0.1", settings["cli"]),
+        Path(settings["workdir"]) / "_.secret",
+        patience or settings["patience"]["connect"],
+    )
+    return Router(store, cli, settings)
 
 
 def _remove(settings: dict[str, Any], store: Store, name: str) -> dict[str, Any]:

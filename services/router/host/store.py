@@ -31,7 +31,7 @@ def digest(*texts: str) -> str:
 
 
 class Store:
-    """`settings`: state, run and workdir folders, cli and http ports."""
+    """`settings`: the folders `state`, which is kept, and `run`, which is not."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._state = Path(settings["state"])
@@ -64,30 +64,36 @@ class Store:
 
     def stage_route(self, name: str, route: dict[str, Any]) -> None:
         """Let the next top VCL have this route; {} takes it out."""
-        _write(_new(self._route(name)), json.dumps(route) if route else "")
+        with self._routes_held():
+            _write(_new(self._route(name)), json.dumps(route) if route else "")
 
     def commit(self, name: str) -> None:
         """What was staged is what a cold start loads from now on."""
-        for path in (self.vcl_file(name), self._route(name)):
-            if _new(path).exists():
-                _new(path).rename(path)
-        _sync(self._state / "routes")
+        with self._routes_held():
+            for path in (self.vcl_file(name), self._route(name)):
+                if _new(path).exists():
+                    _new(path).rename(path)
+            _sync(self._state / "routes")
 
     def unstage(self, name: str) -> None:
-        for path in (self.vcl_file(name), self._route(name)):
-            _new(path).unlink(missing_ok=True)
+        with self._routes_held():
+            for path in (self.vcl_file(name), self._route(name)):
+                _new(path).unlink(missing_ok=True)
 
     def forget(self, name: str) -> None:
-        self.unstage(name)
-        for path in (self._route(name), self.vcl_file(name)):
-            path.unlink(missing_ok=True)
-        _sync(self._state / "routes")
+        with self._routes_held():
+            # The staged removal goes last: until then it hides the route from every top VCL.
+            staged = (_new(self.vcl_file(name)), _new(self._route(name)))
+            for path in (self._route(name), self.vcl_file(name), *staged):
+                path.unlink(missing_ok=True)
+            _sync(self._state / "routes")
 
     def top(self, labelled: set[str]) -> str:
         """The top VCL with the routes of these applications, staged before persisted ones."""
         folder = self._state / "routes"
-        routes = {path.stem: _json(path) for path in folder.glob("*.json")}
-        routes |= {path.name.removesuffix(".json.new"): _json(path) for path in folder.glob("*.json.new")}
+        with self._routes_held():
+            routes = {path.stem: _json(path) for path in folder.glob("*.json")}
+            routes |= {path.name.removesuffix(".json.new"): _json(path) for path in folder.glob("*.json.new")}
         chosen = [route for name, route in routes.items() if route and name in labelled]
         chosen.sort(key=lambda route: (-len(route["prefix"]), route["prefix"], route["application"]))
         head = (self._state / "top.vcl").read_text()
@@ -97,6 +103,12 @@ class Store:
         path = self._state / "top.loaded.vcl"
         _write(path, text)
         return path
+
+    @contextmanager
+    def _routes_held(self) -> Iterator[None]:
+        """Nobody else changes a route: one that is being renamed must not be missing in a listing."""
+        with self.lock("routes"):
+            yield
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

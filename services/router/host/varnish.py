@@ -21,7 +21,10 @@ class Unreachable(Exception):
 
 
 class Vcl(NamedTuple):
-    """One entry of vcl.list; `target` is what a label leads to, `busy` the requests under way in it."""
+    """One entry of vcl.list; `target` is what a label leads to, `busy` the requests under way in it.
+
+    While the worker process is stopped nothing is under way, and Varnish does not say so.
+    """
 
     name: str
     active: bool
@@ -95,7 +98,7 @@ class Cli:
 
 def _vcl(entry: dict[str, Any]) -> Vcl:
     target = entry.get("label", {}).get("name", "")
-    return Vcl(entry["name"], entry["status"] == "active", entry["busy"], target)
+    return Vcl(entry["name"], entry["status"] == "active", entry.get("busy", 0), target)
 
 
 def _quoted(word: str) -> str:
