@@ -13,7 +13,7 @@ from cli.errors import CliError
 from cli.lifecycle import destroy, prepare, preview, refresh, select, up
 from cli.outputs import apps, nodes, outputs
 from cli.session import Session, stack_option
-from cli.settings import config
+from cli.settings import settings
 from cli.ssh import ssh
 from cli.testing import test
 from config import ConfigError
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 DAILY = (up, preview, refresh, destroy, outputs, ssh, apps, nodes)
-SELDOM = (config, select, doctor, prepare, test)
+SELDOM = (settings, select, doctor, prepare, test)
 
 for command in (*DAILY, *SELDOM):
     main.add_command(command)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import platformdirs
+
 from cli import host, hypervisor, packages, ports
 from cli.hypervisor import BROKEN_NAT, OLDEST_VIRTUALBOX, Choice, Version, dotted
 from config import Config
@@ -17,6 +19,9 @@ BASE_IMAGE = 4
 """GiB that making the base image takes for a while."""
 PER_MACHINE = 1
 """GiB that a machine's disk grows to in ordinary use."""
+
+VERDICTS = platformdirs.user_cache_path("cloudmatrix") / "accelerator.json"
+"""Where the QEMU driver remembers whether KVM works here."""
 
 Level = Literal["ok", "warning", "failure"]
 
@@ -52,14 +57,20 @@ def check_hypervisor(choice: Choice) -> Iterator[Finding]:
     version = hypervisor.qemu_version()
     if version is not None:
         yield Finding("ok", f"QEMU {dotted(version)}")
-    if hypervisor.kvm_offered():
-        yield Finding("ok", "KVM: /dev/kvm is there; it is used once a machine has booted with it")
-    else:
-        yield Finding(
-            "warning",
-            "KVM: there is no /dev/kvm, so machines are emulated: minutes instead of seconds",
-            "switch on virtualization in the BIOS, or in the settings of the machine that this one runs in",
-        )
+    yield judge_kvm(hypervisor.kvm_offered(), hypervisor.kvm_verdict(VERDICTS))
+
+
+def judge_kvm(offered: bool, works: bool | None) -> Finding:
+    if offered and works is None:
+        return Finding("ok", "KVM: /dev/kvm is there; up tries whether it really runs a machine")
+    if offered and works:
+        return Finding("ok", "KVM: it runs machines on this computer")
+    cause = "it ran no machine on this computer and kernel" if offered else "there is no /dev/kvm"
+    return Finding(
+        "warning",
+        f"KVM: {cause}, so machines are emulated: minutes instead of seconds",
+        "switch on virtualization in the BIOS, or in the settings of the machine that this one runs in",
+    )
 
 
 def judge_virtualbox(version: Version | None, module: bool) -> Iterator[Finding]:

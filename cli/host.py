@@ -69,7 +69,7 @@ def prepare(wanted: Sequence[Package], log: Path) -> None:
         )
     click.echo(f"Installing {', '.join([*work.plain, *work.backports])}")
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    units = [package.daemon for package in wanted if package.daemon and package.name in work.plain]
+    units = [unit for package in wanted if package.name in work.plain for unit in package.daemons]
     with apt.no_daemons_started(units):
         if work.plain:
             apt.install(work.plain, log)
@@ -79,11 +79,15 @@ def prepare(wanted: Sequence[Package], log: Path) -> None:
 
 
 def outstanding(wanted: Sequence[Package]) -> Work:
-    lacking = packages.missing(wanted)
+    lacking = [package for package in packages.missing(wanted) if package.everywhere or _offered(package)]
     qemu = qemu_version()
     enough = qemu is not None and qemu >= OLDEST_QEMU
     offered = "" if enough or shutil.which("apt-cache") is None else apt.candidate(packages.QEMU[0].name)
     return plan(wanted, lacking, qemu, offered)
+
+
+def _offered(package: Package) -> bool:
+    return shutil.which("apt-cache") is not None and bool(apt.candidate(package.name))
 
 
 def by_hand(work: Work) -> str:
@@ -109,7 +113,7 @@ def codename(file: Path = RELEASE_FILE) -> str:
 
 
 def _verify(wanted: Sequence[Package]) -> None:
-    lacking = packages.missing(wanted)
+    lacking = [package for package in packages.missing(wanted) if package.everywhere]
     if lacking:
         raise CliError(without_apt(lacking))
     version = qemu_version()

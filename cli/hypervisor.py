@@ -1,5 +1,7 @@
 """Which hypervisor this computer will use, and what is known about it."""
 
+import json
+import platform
 import re
 import shutil
 import subprocess
@@ -52,8 +54,18 @@ def kernel_module_loaded() -> bool:
 
 
 def kvm_offered() -> bool:
-    """Whether KVM could be tried; whether it works is known once a machine has booted with it."""
     return Path("/dev/kvm").exists()
+
+
+def kvm_verdict(file: Path) -> bool | None:
+    """Whether KVM really ran a machine on this computer and kernel; None when it was not tried yet."""
+    try:
+        verdicts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    here = f"{platform.node()} {platform.release()} "
+    found = [verdict == "kvm" for key, verdict in verdicts.items() if key.startswith(here)]
+    return found[-1] if found else None
 
 
 def dotted(version: Version) -> str:

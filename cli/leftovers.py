@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from cli.errors import CliError
+from config.host import works_in
 
 
 def remove_and_verify(folder: Path) -> None:
@@ -23,12 +24,12 @@ def remove_and_verify(folder: Path) -> None:
 
 
 def processes(folder: Path) -> list[psutil.Process]:
-    """Processes that were started with a path in the folder, without us and those that started us."""
+    """Processes at work in the folder, without us and those that started us."""
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [
         process
-        for process in psutil.process_iter(["cmdline", "status"])
+        for process in psutil.process_iter(["status"])
         if process.pid not in ours
         and process.info["status"] != psutil.STATUS_ZOMBIE
-        and any(f"{folder}{os.sep}" in f"{word}{os.sep}" for word in process.info["cmdline"] or [])
+        and works_in(process, folder)
     ]

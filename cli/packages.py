@@ -12,18 +12,19 @@ SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 @dataclass(frozen=True)
 class Package:
     """`proof` is a program, or the absolute path of a file, that is there when the package is (or when the
-    same thing came another way). `daemon` is the unit that its installation would start."""
+    same thing came another way). `daemons` are the units that its installation would start. What is not
+    `everywhere` is part of another package in some releases."""
 
     name: str
     proof: str
     reason: str
-    daemon: str | None = None
+    daemons: tuple[str, ...] = ()
+    everywhere: bool = True
 
 
 QEMU = (
     Package("qemu-system-x86", "qemu-system-x86_64", "runs the machines"),
     Package("qemu-utils", "qemu-img", "makes and clones their disks"),
-    Package("vde-switch", "vde_switch", "the private network between machines"),
 )
 
 COMMON = (
@@ -43,16 +44,31 @@ COMMON = (
 )
 
 TESTS = (
-    Package("varnish", "varnishd", "the router's tests", daemon="varnish.service"),
-    Package("squid", "squid", "the egress proxy's tests", daemon="squid.service"),
-    Package("dnsmasq-base", "dnsmasq", "the tests of DHCP and DNS"),
-    Package("docker-registry", "docker-registry", "the registry's tests", daemon="docker-registry.service"),
-    Package("openssh-server", "sshd", "the tests of everything that goes over SSH", daemon="ssh.service"),
-    Package("skopeo", "skopeo", "makes the archives that tests push"),
-    Package("iproute2", "ip", "the tests' network namespaces"),
-    Package("netcat-openbsd", "nc", "the tests' small servers"),
-    Package("util-linux", "unshare", "the tests' network namespaces"),
+    Package("varnish", "varnishd", "the router", ("varnish.service", "varnishncsa.service")),
+    Package("tcc", "tcc", "compiles the router's VCL as the base image does"),
+    Package("squid", "squid", "the egress proxy", ("squid.service",)),
+    Package("dnsmasq-base", "dnsmasq", "DHCP and DNS"),
+    Package("docker-registry", "docker-registry", "the registry", ("docker-registry.service",)),
+    Package("docker.io", "dockerd", "instances of applications", ("docker.service", "containerd.service")),
+    Package("docker-cli", "docker", "instances of applications", everywhere=False),
+    Package(
+        "prometheus-node-exporter",
+        "prometheus-node-exporter",
+        "figures of a node",
+        ("prometheus-node-exporter.service",),
+    ),
+    Package("openssh-server", "sshd", "everything that goes over SSH", ("ssh.service",)),
+    Package("nftables", "nft", "the firewall of the machines"),
+    Package("iptables", "iptables", "the firewall that Docker makes"),
+    Package("iproute2", "ip", "networks of namespaces"),
+    Package("util-linux", "unshare", "networks of namespaces"),
+    Package("netcat-openbsd", "nc", "small servers"),
+    Package("curl", "curl", "clients"),
+    Package("openssl", "openssl", "what certificates say to others"),
+    Package("binutils", "as", "assembles the KVM probe again"),
+    Package("git", "git", "copies the project as a clone would be"),
 )
+"""What `./matrix test` needs besides: the reason is what the tests run it for."""
 
 
 def found(proof: str) -> bool:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import psutil
 
+from config.host import works_in
+
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 
@@ -14,14 +16,17 @@ class Holder:
 
     pid: int | None
     name: str
-    command: str = ""
 
     def __str__(self) -> str:
         return f"pid {self.pid} ({self.name})" if self.pid else "a process of another user"
 
     def belongs_to(self, folder: Path) -> bool:
         """Whether it is a machine of the stack that this folder is of. VirtualBox does not say whose."""
-        return str(folder) in self.command or self.name.startswith(("VBoxHeadless", "VirtualBoxVM"))
+        if self.pid is None or not psutil.pid_exists(self.pid):
+            return False
+        return self.name.startswith(("VBoxHeadless", "VirtualBoxVM")) or works_in(
+            psutil.Process(self.pid), folder
+        )
 
 
 def holder(address: str, port: int) -> Holder | None:
@@ -39,7 +44,6 @@ def _describe(pid: int | None) -> Holder:
     if pid is None:
         return Holder(None, "")
     try:
-        process = psutil.Process(pid)
-        return Holder(pid, process.name(), " ".join(process.cmdline()))
+        return Holder(pid, psutil.Process(pid).name())
     except psutil.Error:
         return Holder(pid, "gone meanwhile")

@@ -1,6 +1,7 @@
 """config: reads and writes the stack's settings as `pulumi config` does, comments kept."""
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -12,12 +13,12 @@ from config import stackfile
 from engine import set_config
 
 
-@click.group()
-def config() -> None:
+@click.group(name="config")
+def settings() -> None:
     """Read or change a setting of the stack."""
 
 
-@config.command("set")
+@settings.command("set")
 @stack_option
 @click.argument("key")
 @click.argument("value", required=False)
@@ -33,13 +34,12 @@ def set_(session: Session, key: str, value: str | None, secret: bool, path: bool
 
 
 def _given(secret: bool) -> str:
-    stream = click.get_text_stream("stdin")
-    if stream.isatty():
+    if sys.stdin.isatty():
         return str(click.prompt("Value", hide_input=secret))
-    return stream.read().rstrip("\n")
+    return sys.stdin.read().rstrip("\n")
 
 
-@config.command("get")
+@settings.command("get")
 @stack_option
 @click.argument("key", required=False)
 @pass_session

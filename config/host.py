@@ -1,5 +1,6 @@
 """What this computer can give to the machines of a stack."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,21 @@ def host_facts(stack_folder: Path) -> HostFacts:
 
 def own_machines(stack_folder: Path) -> Iterator[psutil.Process]:
     """Processes that run machines of this stack. VirtualBox does not say whose machine it runs: all count."""
-    for process in psutil.process_iter(["name", "cmdline"]):
-        name, command = process.info["name"] or "", process.info["cmdline"] or []
-        if not name.startswith(MACHINE_PROGRAMS):
-            continue
-        if not name.startswith("qemu-system") or any(str(stack_folder) in word for word in command):
+    for process in psutil.process_iter(["name"]):
+        name = process.info["name"] or ""
+        if name.startswith(MACHINE_PROGRAMS) and (name.startswith("V") or works_in(process, stack_folder)):
             yield process
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process was told a path in the folder, or is a daemon that runs there."""
+    try:
+        words = process.cmdline()
+        if process.terminal() is None:
+            words.append(process.cwd())
+    except psutil.Error:
+        return False
+    return any(f"{folder}{os.sep}" in f"{word}{os.sep}" for word in words)
 
 
 def _memory(process: psutil.Process) -> int:

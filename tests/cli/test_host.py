@@ -21,11 +21,11 @@ MMDEBSTRAP = COMMON[0]
     [
         ((), NEW, "", Work()),
         ((MMDEBSTRAP,), NEW, "", Work(plain=("mmdebstrap",))),
-        (QEMU, None, TRIXIE, Work(plain=(*EMULATOR, "vde-switch"))),
-        (QEMU, None, BOOKWORM, Work(plain=("vde-switch",), backports=EMULATOR)),
+        (QEMU, None, TRIXIE, Work(plain=EMULATOR)),
+        (QEMU, None, BOOKWORM, Work(backports=EMULATOR)),
         ((), OLD, BOOKWORM, Work(backports=EMULATOR)),
         ((MMDEBSTRAP,), OLD, TRIXIE, Work(plain=(*EMULATOR, "mmdebstrap"))),
-        (QEMU, None, "", Work(plain=("vde-switch",), backports=EMULATOR)),
+        (QEMU, None, "", Work(backports=EMULATOR)),
     ],
     ids=[
         "all there",
