@@ -25,11 +25,7 @@ def holder(address: str, port: int) -> Holder | None:
     if bindable(address, port):
         return None
     for entry in psutil.net_connections("tcp"):
-        if (
-            entry.status == psutil.CONN_LISTEN
-            and entry.laddr.port == port
-            and _overlap(entry.laddr.ip, address)
-        ):
+        if entry.status == psutil.CONN_LISTEN and _overlap(tuple(entry.laddr), (address, port)):
             return Holder(entry.pid, _name(entry.pid))
     return Holder(None, "")
 

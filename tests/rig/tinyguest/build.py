@@ -2,7 +2,7 @@
 
 `build()` makes, once, a folder with `disk.qcow2` (64 MiB, boots by itself through GRUB) and, beside it,
 `vmlinuz` and `initrd` for direct kernel boot. The guest asks DHCP on every card, takes its SSH keys from
-a NoCloud seed (see seed.py), logs on the serial port and obeys the power button.
+a NoCloud seed as a machine of the cloud does, logs on the serial port and obeys the power button.
 
 All parts come from Debian packages by the machine's own apt; Missing says what is not there.
 """
