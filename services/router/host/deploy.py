@@ -7,9 +7,11 @@ serves is touched before its successor is healthy, and a failure at any step put
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from . import web
+from .health import backends
 from .store import Store, digest
 from .varnish import Cli, Refused, Unreachable
 
@@ -24,12 +26,13 @@ class Failed(Exception):
 class Router:
     """The router of this machine.
 
-    `settings`: `http` is the port it listens on; `patience` has the seconds to wait for instances to be
-    `healthy`, for the `smoke` test to succeed and for the old VCL to `drain`.
+    `settings`: `http` is the port it listens on, `workdir` varnishd's folder; `patience` has the seconds to
+    wait for instances to be `healthy`, for the `smoke` test to succeed and for the old VCL to `drain`.
     """
 
     def __init__(self, store: Store, cli: Cli, settings: dict[str, Any]) -> None:
         self._store, self._cli, self._http = store, cli, settings["http"]
+        self._workdir = Path(settings["workdir"])
         self._patience: dict[str, float] = settings["patience"]
 
     def apply(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -124,11 +127,11 @@ class Router:
 
         An old instance that is sick already, on a node that died, must not hold up what replaces it.
         """
-        before = self._cli.backends(old) if old else {}
+        before = backends(self._workdir, old) if old else {}
         patience = self._patience["healthy"]
         deadline = time.monotonic() + patience
         while True:
-            health = self._cli.backends(vcl)
+            health = backends(self._workdir, vcl)
             sick = [name for name, healthy in health.items() if not healthy and name not in before]
             if not health or (not sick and any(health.values())):
                 return

@@ -67,15 +67,6 @@ class Cli:
         listed = json.loads(self.ask("vcl.list", "-j"))[3:]
         return {entry["name"]: _vcl(entry) for entry in listed if entry["status"] != "discarded"}
 
-    def backends(self, vcl: str) -> dict[str, bool]:
-        """The VCL's backends by name, and whether each is healthy by its probe."""
-        listed = json.loads(self.ask("backend.list", "-j", f"{vcl}.*"))[3]
-        return {
-            name.partition(".")[2]: entry["probe_message"][-1] == "healthy"
-            for name, entry in listed.items()
-            if entry["type"] == "backend"
-        }
-
     def close(self) -> None:
         self._socket.close()
 
