@@ -44,7 +44,7 @@ def candidate_ports(name: str) -> list[int]:
 
 
 def options(container: Container) -> list[str]:
-    """What a container is allowed and given, as arguments of docker; the host port is `$port` of the script."""
+    """What a container is allowed and given, as docker's arguments; the host port is the script's `$port`."""
     # A stop by hand holds over a restart of the machine; a crash, or a machine that lost power, does not.
     restart = "no" if container.port is None else "unless-stopped"
     memory = f"{container.memory}m"
@@ -59,7 +59,8 @@ def options(container: Container) -> list[str]:
         "--memory-swap": memory,
         "--log-driver": "local",
     }
-    out = ["--read-only"]
+    # As process 1 most programs ignore SIGTERM; behind docker's init they end when they are asked to.
+    out = ["--init", "--read-only"]
     for option, value in fixed.items():
         out += [option, shlex.quote(value)]
     out += ["--log-opt", "max-size=10m", "--log-opt", "max-file=3"]
@@ -172,7 +173,7 @@ def _run(container: Container, docker_options: str, image: str) -> list[str]:
     return [
         f"docker create {docker_options} {image} >/dev/null",
         *_user_owns_secrets(container),
-        f"docker start {container.name} >/dev/null || {{ docker rm -f {container.name} >/dev/null; exit 1; }}",
+        f"docker start {container.name} >/dev/null || {{ docker rm -f {container.name} >&2; exit 1; }}",
     ]
 
 
@@ -184,7 +185,8 @@ def _user_owns_secrets(container: Container) -> list[str]:
     return [
         f"user=$(docker inspect -f '{{{{.Config.User}}}}' {name}); user=${{user%%:*}}",
         'case "${user:=0}" in *[!0-9]*)',
-        f"    user=$(docker cp {name}:/etc/passwd - | tar -xO | awk -F: -v name=\"$user\" '$1 == name {{ print $3 }}')",
+        f"    user=$(docker cp {name}:/etc/passwd - | tar -xO"
+        " | awk -F: -v name=\"$user\" '$1 == name { print $3 }')",
         "    ;;",
         "esac",
         f'chown -R "${{user:?the image names a user that it does not have}}" {SECRETS}/{name}',
@@ -267,7 +269,7 @@ def logs(name: str, lines: int = LOG_LINES) -> str:
 
 
 def remove(name: str, image: str, grace: int) -> str:
-    """Stop within `grace` seconds and remove a container, its secrets, and its image if nothing else uses it."""
+    """Stop within `grace` seconds and remove a container, its secrets, and its image where unused."""
     return "\n".join(
         [
             f"docker stop -t {grace} {name} >/dev/null 2>&1 || true",
@@ -277,6 +279,10 @@ def remove(name: str, image: str, grace: int) -> str:
             f"docker rmi {shlex.quote(image)} >/dev/null 2>&1 || true" if image else "true",
         ]
     )
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def parse(text: str) -> dict[str, Sequence[str]]:

@@ -35,7 +35,7 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class InstanceResource(Resource):
-    """The id is `address/container`. The input `running` is added, so that a stopped container is a change."""
+    """The id is `address/container`. The input `running` is added: a container that stopped is a change."""
 
     TYPE = "Instance"
     REPLACES = frozenset(
@@ -156,9 +156,7 @@ class _Run:
         self.context.progress("pulling and starting")
         secrets = self.inputs.get("secrets") or {}
         script, files = docker.start(self._container()), docker.secret_files(secrets)
-        result = self.host.sudo(
-            script, stdin=files, timeout=self.context.timeout or PULL_SECONDS, check=False
-        )
+        result = self.host.sudo(script, stdin=files, timeout=PULL_SECONDS, check=False)
         try:
             if result.code != 0:
                 raise UserError(f"{self.what}: the container cannot be started\n{_tail(result.stderr)}")
@@ -175,7 +173,7 @@ class _Run:
             raise UserError(f"{error}\nthe container was removed; what served before goes on") from error
 
     def restart(self) -> Properties:
-        """A container that was stopped, or is no longer healthy, is started afresh and left to be looked at."""
+        """Start one afresh that was stopped or is no longer healthy; one that fails is left as it is."""
         self.context.progress("restarting")
         if self.is_job:
             self.remove(STOP_GRACE)
@@ -233,7 +231,8 @@ class _Run:
             limit = self.context.timeout or (SILENT_SECONDS if silent else ANSWERING_SECONDS)
             if time.monotonic() - began > limit:
                 raise UserError(
-                    f"{self.what}: not healthy after {limit:g} s\nGET {self.url}: {seen}, need status 200\n{self._log()}"
+                    f"{self.what}: not healthy after {limit:g} s\n"
+                    f"GET {self.url}: {seen}, need status 200\n{self._log()}"
                 )
             self._stop_if_cancelled()
             self.context.progress(f"waiting for health: {seen}")
