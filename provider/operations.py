@@ -129,12 +129,7 @@ def _reread(
     }
     inputs = {**old_inputs, **seen}
     properties = {**inputs, **found.outputs}
-    known = {**old, **old_inputs}
-    known_marks = union(only(marks, old.keys() - old_inputs.keys()), input_marks)
-    sealed = union(
-        _marks(handler, properties, known, known_marks),
-        carry(properties, old, marks),
-    )
+    sealed = _marks(handler, properties, {**old, **old_inputs}, union(marks, input_marks))
     return encode(inputs, only(sealed, inputs.keys())), encode(properties, sealed)
 
 

@@ -88,7 +88,6 @@ def guard_helpers() -> None:
 def _outlive(group: int, lifeline: int, other_end: int) -> NoReturn:
     """The guard: a process that waits for the other end of the pipe to close, which only our end does."""
     try:
-        os.setsid()
         os.close(other_end)
         os.dup2(lifeline, 0)
         nowhere = os.open(os.devnull, os.O_WRONLY)

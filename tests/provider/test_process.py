@@ -56,6 +56,8 @@ def test_it_lets_go_of_the_engines_pipes_and_ignores_the_terminals_interrupt(tmp
         assert plugin.process.stdout and plugin.process.stderr
         assert (plugin.process.stdout.read(), plugin.process.stderr.read()) == ("", "")
         plugin.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            plugin.process.wait(0.3)
         plugin.check(Plugin.urn("Note", "n"), {"path": "/x"})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pulumi.runtime.proto import provider_pb2 as proto
 
 from provider.resources.base import UNKNOWN
 from tests.rig.lifecycle import Case, contract, stages
@@ -95,8 +96,9 @@ def test_half_made_is_finished_by_update_and_stays_half_made_while_it_fails(
     assert failure.value.half and failure.value.half.properties == half.properties
 
     with pytest.raises(Failed) as failure:
-        plugin.read(URN, State(half.identifier, inputs(tmp_path), half.properties))
+        plugin.read(URN, State(half.identifier, inputs(tmp_path), {**half.properties, "made": "long ago"}))
     assert failure.value.half
+    assert failure.value.half.properties["made"] == "long ago"
     assert failure.value.half.inputs == inputs(tmp_path)
     assert failure.value.half.reasons == [f"{half.identifier} is not ready"]
 
@@ -164,6 +166,33 @@ def test_an_output_that_quotes_a_secret_input_is_secret(plugin: Plugin, tmp_path
     assert made.properties["length"] == 1.0
 
 
+def test_additional_secret_outputs_stay_secret(plugin: Plugin, tmp_path: Path) -> None:
+    made = plugin.create(URN, inputs(tmp_path))
+    told = State(made.identifier, made.inputs, {**made.properties, "length": Secret(1), "ratio": Secret(0.5)})
+    found = plugin.read(URN, told)
+    assert found is not None
+    updated = plugin.update(URN, told, inputs(tmp_path, lines=[]))
+    assert [found.properties["length"], found.properties["ratio"]] == [Secret(1.0), Secret(0.5)]
+    assert [updated.properties["length"], updated.properties["ratio"]] == [Secret(0.0), Secret(0.5)]
+
+
+def test_absent_inputs_are_left_out(plugin: Plugin) -> None:
+    assert plugin.check(URN, {"path": "/note"}) == ({"path": "/note", "lines": []}, [])
+
+
+def test_the_engine_is_told_to_send_secrets_and_to_ask_for_previews(plugin: Plugin) -> None:
+    answer = plugin.stub.Configure(proto.ConfigureRequest(acceptSecrets=True))
+    assert (answer.acceptSecrets, answer.supportsPreview) == (True, True)
+    assert (answer.acceptResources, answer.acceptOutputs) == (False, False)
+
+
+def test_a_preview_is_shown_and_not_recorded(plugin: Plugin, tmp_path: Path) -> None:
+    urn = Plugin.urn("Note", "preview")
+    plugin.preview(urn, inputs(tmp_path))
+    assert plugin.engine.shown(urn) == ["thinking"]
+    assert stages(plugin, urn) == []
+
+
 def test_progress_sends_changes_only_and_records_each_stage(plugin: Plugin, tmp_path: Path) -> None:
     urn = Plugin.urn("Note", "progress")
     plugin.create(urn, inputs(tmp_path))
@@ -185,8 +214,7 @@ def test_cancel_ends_what_is_under_way_and_not_what_comes_after(plugin: Plugin, 
     plugin.cancel()
 
     again = plugin.start_create(urn, inputs(tmp_path, fault="slow"))
-    plugin.engine.wait_for(urn, "waiting")
-    assert not (tmp_path / "note").exists()
+    plugin.engine.wait_for(urn, "waiting", times=2)
     plugin.cancel()
     with pytest.raises(Failed, match="interrupted"):
         again()

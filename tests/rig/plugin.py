@@ -47,10 +47,11 @@ class Engine(engine_pb2_grpc.EngineServicer):
             self._arrived.notify_all()
         return Empty()
 
-    def wait_for(self, urn: str, message: str) -> None:
-        """Until the plugin has shown this beside the resource."""
+    def wait_for(self, urn: str, message: str, times: int = 1) -> None:
+        """Until the plugin has shown this so many times beside the resource."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: message in self.shown(urn), DEADLINE), self.shown(urn)
+            shown = self._arrived.wait_for(lambda: self.shown(urn).count(message) >= times, DEADLINE)
+        assert shown, self.shown(urn)
 
     def shown(self, urn: str) -> list[str]:
         return [line.message for line in self.lines if line.urn == urn]

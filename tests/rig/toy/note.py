@@ -25,9 +25,10 @@ class NoteResource(Resource):
         path = inputs.get("path")
         if path != UNKNOWN and not str(path).startswith("/"):
             return inputs, [Failure(f"path: got {path!r}; need an absolute path; try /tmp/note")]
-        return {"lines": [], **inputs}, []
+        return {"lines": [], "nothing": None, **inputs}, []
 
     def preview(self, context: Context, inputs: Properties) -> Properties:
+        context.progress("thinking")
         return {"kind": "note"}
 
     def create(self, context: Context, inputs: Properties) -> Created:
