@@ -68,6 +68,7 @@ def node_seed(
     host_private_key: str,
     host_public_key: str,
 ) -> HostSeed:
+    """Docker starts by itself, as its package has it."""
     return HostSeed(
         user=LOGIN,
         authorized_keys=(authorized_key,),
@@ -75,5 +76,4 @@ def node_seed(
         host_public_key=host_public_key,
         files=node_files(network, ca_certificate),
         cards=node_cards(internal_mac),
-        units=("containerd.service", docker.UNIT),
     )

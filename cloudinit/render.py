@@ -42,8 +42,8 @@ class CardSpec:
 class HostSeed:
     """What a machine starts with. No secret but its own SSH host key belongs here.
 
-    `units` are enabled and started, in this order, as soon as the files are there; `units_off` are stopped
-    and disabled before they had time to start.
+    `units` are started as soon as the files are there, by their own ordering, and at every boot;
+    `units_off` are stopped before they had time to start, and are at no boot.
     """
 
     user: str
@@ -59,7 +59,24 @@ class HostSeed:
 def user_data(host: HostSeed) -> str:
     """The `#cloud-config` of a machine. The same input gives the same text."""
     files = [_packed(file) for file in (*host.files, *map(link_file, host.cards))]
-    return _ENVIRONMENT.get_template("user-data.yaml.j2").render(host=host, files=files)
+    template = _ENVIRONMENT.get_template("user-data.yaml.j2")
+    return template.render(host=host, files=files, early=_early(host), later=_later(host))
+
+
+def _early(host: HostSeed) -> list[list[str]]:
+    """Commands run as soon as the files are there, before there is a login."""
+    kernel = [file.path for file in host.files if file.path.startswith("/etc/sysctl.d/")]
+    commands = [["sysctl", "-q", "-p", *kernel]] if kernel else []
+    commands += [["systemctl", "start", "--no-block", *host.units]] if host.units else []
+    return commands + ([["systemctl", "stop", "--no-block", *host.units_off]] if host.units_off else [])
+
+
+def _later(host: HostSeed) -> list[list[str]]:
+    """Commands for the boots to come."""
+    # Without its detour for old init scripts, which has systemd reload itself for each unit.
+    systemctl = ["env", "SYSTEMCTL_SKIP_SYSV=1", "systemctl", "-q"]
+    commands = [[*systemctl, "enable", "--no-reload", *host.units]] if host.units else []
+    return commands + ([[*systemctl, "disable", "--no-reload", *host.units_off]] if host.units_off else [])
 
 
 def meta_data(uuid: str, hostname: str | None = None) -> str:

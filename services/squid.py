@@ -11,6 +11,7 @@ from services.templates import render
 UNIT = "squid.service"
 PORT = 3128
 CONFIG = "/etc/squid/squid.conf"
+NAMES_UNITS = ("squid-names.path", "squid-names.service")
 READY = "systemctl is-active --quiet squid.service"
 
 FORBIDDEN = (
@@ -47,6 +48,7 @@ def squid_files(network: NetworkSpec, allowed: Sequence[str]) -> tuple[File, ...
     return (
         File(CONFIG, render("squid.conf.j2", **values)),
         File(f"/etc/systemd/system/{UNIT}", render("squid.service.j2", config=CONFIG)),
+        *(File(f"/etc/systemd/system/{name}", render(name)) for name in NAMES_UNITS),
     )
 
 

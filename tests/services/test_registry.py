@@ -95,8 +95,9 @@ def test_a_push_a_pull_and_a_deletion(registry: Jail) -> None:
     started = curl(registry, *login(), "-X", "POST", "-D", "-", f"{URL}app/blobs/uploads/")
     location = header(started, "location")
     assert location.startswith("/v2/app/blobs/uploads/")  # relative, so right through a tunnel too
+    octets = ("-H", "Content-Type: application/octet-stream")
     upload = f"https://{NETWORK.manager}:5000{location}&digest={digest}"
-    assert status(registry, *login(), "-X", "PUT", "--data-binary", layer, upload) == "201"
+    assert status(registry, *login(), "-X", "PUT", *octets, "--data-binary", layer, upload) == "201"
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
