@@ -21,9 +21,9 @@ EXCLUDE = _HERE / "exclude.txt"
 
 BOOT = ("linux-image-cloud-amd64", "busybox-static", "kmod", "udev", "systemd-sysv", "systemd", "dbus")
 BASE = (
-    "apt", "ca-certificates", "cloud-init", "curl", "e2fsprogs", "iproute2", "iputils-ping", "less", "libnss-myhostname",
-    "locales", "netbase", "netcat-openbsd", "nftables", "openssh-server", "openssl", "procps", "python3",
-    "sudo", "tar", "gzip", "xz-utils", "udhcpc", "zstd",
+    "apt", "ca-certificates", "cloud-init", "curl", "e2fsprogs", "iproute2", "iputils-ping", "less",
+    "libnss-myhostname", "locales", "netbase", "netcat-openbsd", "nftables", "openssh-server", "openssl",
+    "procps", "python3", "sudo", "tar", "gzip", "xz-utils", "udhcpc", "zstd",
 )  # fmt: skip
 """udhcpc is the smallest of the DHCP clients that cloud-init demands; networkd is the one in use."""
 CONTAINERS = ("docker.io", "docker-cli", "iptables", "tini")

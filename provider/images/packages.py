@@ -1,0 +1,186 @@
+"""The source `packages`: a base image made by mmdebstrap from a Debian mirror, with no boot and no mount.
+
+As root, or as a user with subordinate user ids (then in a namespace of its own).
+"""
+
+import fcntl
+import os
+import shlex
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.errors import Cancelled, UserError
+from provider.images import disk, recipe
+from provider.images.progress import Stages
+from provider.images.requirements import check_keyring, check_space, check_tools, check_user
+from provider.mirrors import Mirror, machine_mirror, named_mirror, offered
+
+GRUB = Path("/usr/lib/grub/i386-pc")
+HARVEST = Path(__file__).with_name("harvest.sh")
+LOWEST_DESCRIPTOR = 60
+"""apt and mmdebstrap talk over low descriptors by number, so ours keep away."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the hooks write: paths that a process in another user namespace can open too."""
+
+    disk: str
+    kernel: str
+    initrd: str
+
+
+def mirror_for(given: str) -> Mirror:
+    """The mirror named in the config, or the machine's own; asked over the network only when used."""
+    return named_mirror(given) if given else machine_mirror()
+
+
+def source_lines(mirror: Mirror, release: str, keyring: str) -> list[str]:
+    """`deb` lines for a release; the parts a mirror does not offer are left out."""
+    parts = {
+        release: mirror.main,
+        f"{release}-updates": mirror.updates,
+        f"{release}-security": mirror.security,
+    }
+    return [f"deb [signed-by={keyring}] {uri} {suite} main" for suite, uri in parts.items() if uri]
+
+
+def bootstrap_argv(
+    release: str,
+    sources: Sequence[str],
+    overlay: Path,
+    outputs: Outputs,
+    mode: str,
+    options: Sequence[str] = (),
+) -> list[str]:
+    """mmdebstrap making the tree, dressing it and harvesting it; it leaves no tree behind."""
+    fill = shlex.join(disk.filesystem_argv("TREE", outputs.disk, recipe.DISK_GIB * disk.GIB))
+    words = {
+        "FILL": fill.replace("TREE", '"$tree/mnt"'),
+        "KERNEL": outputs.kernel,
+        "INITRD": outputs.initrd,
+    }
+    environment = " ".join(f"{name}={shlex.quote(word)}" for name, word in words.items())
+    hooks = [
+        shlex.join(["tar-in", str(overlay), "/"]),
+        shlex.join(["upload", str(recipe.PREPARE), "/prepare.sh"]),
+        'chroot "$1" sh /prepare.sh && rm "$1/prepare.sh"',
+        f'{environment} sh -c {shlex.quote(HARVEST.read_text())} harvest "$1"',
+    ]
+    apt = ["Acquire::Languages none", "Acquire::Retries 3", "Acquire::http::Timeout 30", *options]
+    return [
+        *("setpriv", "--pdeathsig", "TERM", "mmdebstrap", f"--mode={mode}", "--verbose", "--variant=minbase"),
+        *("--format=null", "--architectures=amd64", f"--include={','.join(recipe.PACKAGES)}"),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclusions()),
+        *(f"--aptopt={option}" for option in apt),
+        *(f"--customize-hook={hook}" for hook in hooks),
+        *(release, "/dev/null", *sources),
+    ]
+
+
+def build(
+    folder: Path,
+    release: str,
+    mirror: str,
+    lock: int,
+    progress: Callable[[str], None],
+    cancelled: threading.Event,
+) -> None:
+    """Fill `folder` with disk.qcow2, vmlinuz and initrd. UserError for everything that is missing."""
+    check_tools()
+    check_user()
+    check_space(folder)
+    keyring = check_keyring(release)
+    progress("looking for the Debian mirror")
+    sources = source_lines(offered(mirror_for(mirror), release), release, str(keyring))
+    raw, overlay = folder / "disk.raw", folder / "overlay.tar"
+    overlay.write_bytes(recipe.overlay())
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(_shared(path))
+            for path in (raw, folder / recipe.KERNEL, folder / recipe.INITRD)
+        ]
+        os.ftruncate(files[0], recipe.DISK_GIB * disk.GIB)
+        outputs = Outputs(*(f"/proc/self/fd/{number}" for number in files))
+        mode = "root" if os.geteuid() == 0 else "unshare"
+        argv = bootstrap_argv(release, sources, overlay, outputs, mode, proxies())
+        _bootstrap(argv, [*files, lock], folder, progress, cancelled)
+    progress("making the disk bootable")
+    disk.make_bootable(raw, GRUB)
+    progress("packing the disk")
+    disk.run(disk.convert_argv(raw, folder / recipe.DISK))
+    raw.unlink()
+    overlay.unlink()
+
+
+def proxies() -> list[str]:
+    """apt's own proxy settings, which mmdebstrap would not see."""
+    if not Path("/usr/bin/apt-config").exists():
+        return []
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
+    wanted = ("Acquire::http::Proxy", "Acquire::https::Proxy")
+    lines = (line.rstrip(";").split(" ", 1) for line in dump.splitlines() if line.startswith(wanted))
+    return [f"{name} {value}" for name, value in lines if value != '""']
+
+
+@contextmanager
+def _shared(path: Path) -> Iterator[int]:
+    """An open file with a high number that root of a user namespace may open again by that number."""
+    low = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
+    os.close(low)
+    try:
+        os.fchmod(descriptor, 0o666)
+        yield descriptor
+        os.fchmod(descriptor, 0o644)
+    finally:
+        os.close(descriptor)
+
+
+def _bootstrap(
+    argv: Sequence[str],
+    descriptors: Sequence[int],
+    folder: Path,
+    progress: Callable[[str], None],
+    cancelled: threading.Event,
+) -> None:
+    stages = Stages()
+    with tempfile.TemporaryDirectory(prefix="tree-", dir=_scratch(folder)) as scratch:
+        Path(scratch).chmod(0o755)
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "TMPDIR": scratch, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
+            pass_fds=descriptors,
+        )
+        threading.Thread(target=_stop_when, args=(cancelled, process), daemon=True).start()
+        for line in process.stdout or ():
+            if (text := stages.feed(line)) is not None:
+                progress(text)
+        code = process.wait()
+    if cancelled.is_set():
+        raise Cancelled("base image: interrupted; what was begun has been removed")
+    if code:
+        raise UserError(stages.failure(code))
+
+
+def _scratch(folder: Path) -> Path:
+    """Where the tree grows: beside the image, or where root of another user namespace can go too."""
+    return folder if os.geteuid() == 0 else Path("/var/tmp")  # noqa: S108 - a folder of our own is made in it
+
+
+def _stop_when(cancelled: threading.Event, process: subprocess.Popen[str]) -> None:
+    """End mmdebstrap, which takes down its own children and mounts, when the user interrupts."""
+    while process.poll() is None:
+        if cancelled.wait(0.3):
+            process.terminate()
+            return
