@@ -74,8 +74,8 @@ class Boot:
     connection: Mapping[str, Any]
     cancelled: threading.Event
     patience: Patience = Patience()
-    failures: Failures = FAILURES
-    connect: Callable[[Mapping[str, Any]], ssh.Host] = lambda connection: ssh.connect(connection)
+    failures: Failures = field(default_factory=lambda: FAILURES)
+    connect: Callable[[Mapping[str, Any]], ssh.Host] = field(default_factory=lambda: ssh.connect)
 
     def await_ssh(self) -> None:
         """Until SSH lets us in. NotUp: it cannot any more; WrongHostKey at once; Cancelled."""

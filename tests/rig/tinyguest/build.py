@@ -84,15 +84,25 @@ def _run(*argv: str | Path, cwd: Path | None = None) -> str:
 
 
 def _unpack(scratch: Path, tree: Path) -> None:
-    depends = _run("apt-cache", "depends", KERNEL).splitlines()
-    kernel = next((line.split()[-1] for line in depends if "Depends:" in line), None)
-    if kernel is None:
-        raise Missing(f"apt knows no {KERNEL}; run apt-get update")
+    options = _lists(scratch)
+    depends = _run("apt-cache", *options, "depends", KERNEL).splitlines()
+    kernel = next(line.split()[-1] for line in depends if "Depends:" in line)
     folder = scratch / "debs"
     folder.mkdir()
-    _run("apt-get", "download", "-q", kernel, *PACKAGES, cwd=folder)
+    _run("apt-get", *options, "download", "-q", kernel, *PACKAGES, cwd=folder)
     for package in folder.glob("*.deb"):
         _run("dpkg-deb", "-x", package, tree)
+
+
+def _lists(scratch: Path) -> list[str]:
+    """Options with which apt knows the packages: none, or lists of our own where the machine has none."""
+    if subprocess.run(["apt-cache", "show", KERNEL], capture_output=True).returncode == 0:
+        return []
+    (scratch / "lists/partial").mkdir(parents=True)
+    (scratch / "cache/archives/partial").mkdir(parents=True)
+    options = ["-o", f"Dir::State::lists={scratch}/lists", "-o", f"Dir::Cache={scratch}/cache"]
+    _run("apt-get", *options, "update")
+    return options
 
 
 def _initramfs(root: Path, tree: Path, version: str) -> bytes:
@@ -206,4 +216,4 @@ def _disk(scratch: Path, result: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(build())  # noqa: T201
+    print(build())

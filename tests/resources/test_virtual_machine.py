@@ -1,0 +1,216 @@
+"""VirtualMachine: one life on the tiny guest over the real wire; its rules without a machine."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from provider import machine_record as records
+from provider.errors import HalfMade
+from provider.hypervisors.base import PowerState
+from provider.hypervisors.qemu.driver import Qemu
+from provider.resources.base import UNKNOWN, Context, Failure
+from provider.resources.network import NetworkResource
+from provider.resources.virtual_machine import VirtualMachineResource
+from tests.rig import guests
+from tests.rig.lifecycle import Case, contract, stages
+from tests.rig.plugin import STACK, State, running
+from tests.rig.sshd import new_key
+from tests.rig.wire import Secret
+
+VM = VirtualMachineResource()
+CONNECTION = {
+    "host": "127.0.0.1",
+    "port": 2222,
+    "user": "matrix",
+    "private_key": "key",
+    "host_key": "ssh-ed25519 A",
+}
+INPUTS: dict[str, Any] = {
+    "hostname": "node2",
+    "hypervisor": "qemu",
+    "image": {"id": "abc", "path": "/cache/abc/disk.qcow2"},
+    "cpus": 2,
+    "memory": 512,
+    "disk": 8,
+    "cards": [{"network": "internal", "mac": "52:54:00:00:00:02"}],
+    "user_data": "#cloud-config\n",
+    "network_config": "version: 2\n",
+    "connection": CONNECTION,
+    "running": True,
+}
+
+
+def context(project: Path, name: str = "node2-vm") -> Context:
+    return Context("dev", name, project, lambda _: None, threading.Event())
+
+
+@pytest.mark.guest
+def test_contract(tmp_path: Path) -> None:
+    inputs = guests.machine_inputs("node2")
+    inputs["user_data"] = Secret(inputs["user_data"])
+    inputs["connection"]["private_key"] = Secret(inputs["connection"]["private_key"])
+
+    def stop(made: State) -> None:
+        Qemu(tmp_path / ".matrix").stop(made.identifier, "now")
+
+    case = Case("VirtualMachine", inputs, drift=stop, drifted="running", unknown="image")
+    with running(tmp_path) as plugin:
+        contract(plugin, case)
+        shown = stages(plugin, case.urn)
+    assert shown[:6] == [
+        "create",
+        "cloning",
+        "booting",
+        "waiting for SSH",
+        "cloud-init",
+        "detaching the seed",
+    ]
+    assert guests.daemons(tmp_path / ".matrix") == []
+    assert not (tmp_path / ".matrix" / STACK / "machines").exists()
+
+
+@pytest.fixture
+def cleaned(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    hypervisor = Qemu(tmp_path / ".matrix")
+    for uuid in hypervisor.list("dev"):
+        hypervisor.delete(uuid)
+    assert guests.daemons(tmp_path) == []
+
+
+@pytest.mark.guest
+def test_changes_in_place_and_a_wrong_host_key(cleaned: Path) -> None:
+    """Sizes and the SSH port change under the same disk; a machine with another key is never taken for it."""
+    inputs = guests.machine_inputs("node2")
+    made = VM.create(context(cleaned), inputs)
+    port = guests.free_port()
+    larger = {
+        **inputs,
+        "cpus": 2,
+        "memory": 256,
+        "disk": 2,
+        "ssh_port": port,
+        "connection": {**inputs["connection"], "port": port},
+    }
+    outputs = VM.update(context(cleaned), made.identifier, {**inputs, **made.outputs}, larger)
+    assert outputs == made.outputs
+    found = VM.read(context(cleaned), made.identifier, larger, {})
+    assert found is not None
+    assert found.inputs == larger
+    swapped = {**larger, "connection": {**larger["connection"], "host_key": new_key().public}}
+    with pytest.raises(HalfMade, match=r"stopped at: waiting for SSH\nSSH to .*: the host key is not"):
+        VM.update(context(cleaned), made.identifier, larger, swapped)
+    stopped = {**larger, "running": False}
+    VM.update(context(cleaned), made.identifier, larger, stopped)
+    found = VM.read(context(cleaned), made.identifier, stopped, outputs)
+    assert found is not None
+    assert found.inputs == stopped
+
+
+@pytest.mark.guest
+def test_a_create_that_was_killed_is_taken_up(cleaned: Path) -> None:
+    """The first create ends in the middle of the boot, as if killed; the second goes on with the machine."""
+    inputs = guests.machine_inputs("node2")
+    interrupted = Context("dev", "node2-vm", cleaned, lambda _: None, threading.Event())
+    interrupted.cancelled.set()
+    with pytest.raises(HalfMade, match='VM "node2": interrupted at: waiting for SSH; the next run goes on'):
+        VM.create(interrupted, inputs)
+    uuid = records.machine_uuid("dev", "node2")
+    with pytest.raises(HalfMade, match='VM "node2" has not ended its first boot'):
+        VM.read(context(cleaned), uuid, inputs, {})
+    (begun,) = guests.daemons(cleaned)
+    made = VM.create(context(cleaned), inputs)
+    assert made.identifier == uuid
+    assert guests.daemons(cleaned) == [begun]
+    assert made.outputs["accelerator"] in {"kvm", "tcg"}
+
+
+def test_a_leftover_with_other_keys_is_made_anew(tmp_path: Path) -> None:
+    """Its first boot is over, so new keys could not reach it."""
+    record = records.fresh("u", INPUTS)
+    assert record.origin != records.fresh("u", {**INPUTS, "user_data": "other keys"}).origin
+    assert record.origin == records.fresh("u", {**INPUTS, "memory": 4096}).origin
+
+
+def test_the_network_takes_a_killed_creation_with_it(tmp_path: Path) -> None:
+    """A `destroy` right after a killed `up`: the machine is in no state, yet nothing of it stays."""
+    machines = tmp_path / ".matrix" / "dev" / "machines"
+    network = Context("dev", "internal", tmp_path, lambda _: None, threading.Event())
+    inputs = {"cidr": "10.10.10.0/24", "hypervisor": "qemu"}
+    NetworkResource().create(network, inputs)
+    records.save(machines / "node2", records.fresh(records.machine_uuid("dev", "node2"), INPUTS))
+    (machines / "node2" / "seed.iso").write_text("")
+    (machines / "node3").mkdir()
+    NetworkResource().delete(network, "internal", inputs)
+    assert not (tmp_path / ".matrix" / "dev").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "replaces"),
+    [
+        ({}, set()),
+        ({"cpus": 4, "memory": 1024, "disk": 20, "running": False}, set()),
+        ({"user_data": "other", "network_config": "other"}, set()),
+        ({"image": {"id": "abc", "path": "/elsewhere/disk.qcow2"}}, set()),
+        ({"image": {"id": "def", "path": "/cache/abc/disk.qcow2"}}, {"image"}),
+        ({"image": UNKNOWN}, {"image"}),
+        ({"connection": {**CONNECTION, "port": 2223}}, set()),
+        ({"connection": {**CONNECTION, "host_key": "ssh-ed25519 B"}}, {"connection"}),
+        ({"cards": [{"network": UNKNOWN, "mac": "52:54:00:00:00:02"}]}, set()),
+        ({"cards": [{"network": "internal", "mac": "52:54:00:00:00:03"}]}, {"cards"}),
+        ({"hostname": "node3"}, {"hostname"}),
+    ],
+)
+def test_what_makes_another_machine(change: dict[str, Any], replaces: set[str]) -> None:
+    assert VM.replaced_by(INPUTS, {**INPUTS, **change}) == replaces
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"hostname": "Node_2"},
+            'hostname: got "Node_2"; need a-z, 0-9 and -, starting with a letter; try node2',
+        ),
+        ({"memory": 5}, "memory: got 5; need at least 128 MiB; try 128"),
+        ({"cpus": 0}, "cpus: got 0; need at least 1; try 1"),
+        ({"disk": "8"}, "disk: got 8; need at least 1 GiB; try 1"),
+        ({"cards": []}, "cards: got none; need at least one network card"),
+        (
+            {"cards": [{"network": "nat", "mac": "5x"}]},
+            'cards[0].mac: got "5x"; need a unicast address; try 52:54:00:00:00:00',
+        ),
+        ({"ssh_port": 70000}, 'ssh_port: needs a card with network "nat"; leave it out'),
+        ({"hypervisor": "xen"}, 'hypervisor: got "xen"; need auto, virtualbox, qemu; try auto'),
+    ],
+)
+def test_wrong_inputs_are_named(change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    _, failures = VM.check(context(tmp_path), {**INPUTS, **change})
+    assert failures[0] == Failure(reason)
+
+
+def test_a_port_in_use_is_found_at_preview(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        wanted = {**INPUTS, "cards": [{"network": "nat", "mac": guests.MAC}], "ssh_port": port}
+        _, failures = VM.check(context(tmp_path), wanted)
+    me = psutil.Process()
+    assert failures == [Failure(f"ssh_port: port {port} is held by pid {me.pid} ({me.name()}); set another")]
+
+
+def test_unknown_inputs_are_not_judged(tmp_path: Path) -> None:
+    unknown = dict.fromkeys(INPUTS, UNKNOWN)
+    assert VM.check(context(tmp_path), unknown) == (unknown, [])
+
+
+def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
+    assert VM.read(context(tmp_path), "no-such-uuid", {}, {}) is None
+    VM.delete(context(tmp_path), records.machine_uuid("dev", "node2"), INPUTS)
+    assert Qemu(tmp_path / ".matrix").status("no-such-uuid").state is PowerState.ABSENT
