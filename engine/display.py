@@ -36,7 +36,13 @@ def _indented(text: str, by: str = "    ") -> str:
 def step_line(step: Step) -> str:
     """`+- matrix:index:VirtualMachine node2 [image, memory]`"""
     keys = ", ".join(step.keys[:_KEYS]) + (", …" if len(step.keys) > _KEYS else "")
-    return f"{_SIGNS[step.op]:>2} {_thing(step.urn)}" + (f" [{keys}]" if keys else "")
+    sign = "--" if step.replaced else _SIGNS[step.op]
+    return f"{sign:>2} {_thing(step.urn)}" + (f" [{keys}]" if keys else "")
+
+
+def _tells(event: Done) -> bool:
+    """A preview says once that something is replaced."""
+    return event.step.op is not Op.READ and not (event.preview and event.step.replaced)
 
 
 def leaf_lines(step: Step) -> Iterator[str]:
@@ -86,7 +92,7 @@ class PlainDisplay:
             self._out.flush()
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Done) and event.step.op is not Op.READ:
+        if isinstance(event, Done) and _tells(event):
             took = "" if event.preview else f" {_DONE[event.step.op]} ({event.seconds:.1f} s)"
             lines = [step_line(event.step) + took, *(leaf_lines(event.step) if self._diff else ())]
             self._print("\n".join(lines))
@@ -162,7 +168,7 @@ class LiveDisplay:
 
     def _done(self, event: Done) -> None:
         self._rows.pop(event.step.urn, None)
-        if event.step.op is Op.READ:
+        if not _tells(event):
             return
         took = "" if event.preview else f" {_DONE[event.step.op]} ({event.seconds:.1f} s)"
         self._print(step_line(event.step) + took, _COLOURS.get(event.step.op, ""))

@@ -16,12 +16,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Step(Event):
-    """A change of one resource, begun. `leaves`: (path, old, new) as text, secrets only by name."""
+    """A change of one resource, begun. `leaves`: (path, old, new) as text, secrets only by name.
+
+    `replaced` marks the deletion of what something else takes the place of.
+    """
 
     op: Op
     urn: str
     keys: tuple[str, ...] = ()
     leaves: tuple[Leaf, ...] = ()
+    replaced: bool = False
 
     @property
     def type(self) -> str:

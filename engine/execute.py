@@ -142,8 +142,9 @@ class Deployment:
         """Whether another provider means another resource: the new provider says."""
         if before == after or not before or not after:
             return before != after
-        urn = urns.split_reference(before)[0]
-        if self._claimed.get(urn) == urns.split_reference(after)[0] or urn not in self._olds:
+        urn, new = urns.split_reference(before)[0], urns.split_reference(after)[0]
+        renamed = urn != new and self._claimed.get(urn) == new
+        if renamed or urn not in self._olds:
             return False
         old = self._olds[urn]
         return self._providers.diff_config(after, old.inputs, old.outputs).replace

@@ -72,6 +72,8 @@ def up(options: Options) -> Outcome:
             for event in seen:
                 if isinstance(event, Diagnostic | Failed):
                     session.emit(event)
+            if not idle:
+                deployment.verdict.changes.clear()  # of these, none came about
         else:
             deployment, _ = session.run_program(preview=False)
         run.verdict = deployment.verdict

@@ -15,21 +15,31 @@ from engine.launch import Process
 from engine.provider import Checked, Diff, HalfMade, ProviderError, Read, Target
 from engine.values import (
     Properties,
-    Secret,
     contains,
     decode,
     encode,
-    is_secret,
     is_unknown,
     plain,
+    remarked,
 )
 
 _KINDS = {0: "add", 1: "add-replace", 2: "delete", 3: "delete-replace", 4: "update", 5: "update-replace"}
 _CANCEL_SECONDS = 10
 
 
+_METADATA = 64 * 1024 * 1024
+_OPTIONS = [
+    *_GRPC_CHANNEL_OPTIONS,
+    # A half-made resource comes back whole in the trailing metadata; the default is 16 KiB.
+    ("grpc.max_metadata_size", _METADATA),
+    ("grpc.absolute_max_metadata_size", _METADATA),
+    # The user's http_proxy is for the outside; grpc would take even 127.0.0.1 through it.
+    ("grpc.enable_http_proxy", 0),
+]
+
+
 def channel(address: str) -> grpc.Channel:
-    return grpc.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS)
+    return grpc.insecure_channel(address, options=_OPTIONS)
 
 
 class PluginClient:
@@ -39,6 +49,7 @@ class PluginClient:
         self.package = package
         self._process = process
         self._address = address
+        self._channel: grpc.Channel | None = None
         self._stub: Any = None
         self._accepts_secrets = True
         self._previews = True
@@ -47,7 +58,8 @@ class PluginClient:
         """Raises HalfMade or ProviderError; a plugin that has died is reported with its last words."""
         if self._stub is None:
             address = self._process.address() if self._process else self._address
-            self._stub = provider_pb2_grpc.ResourceProviderStub(channel(address))
+            self._channel = channel(address)
+            self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
         try:
             return getattr(self._stub, method)(request)
         except grpc.RpcError as error:
@@ -63,14 +75,9 @@ class PluginClient:
         return encode(properties, self._accepts_secrets)
 
     def _decode(self, struct: Any, like: Properties) -> Properties:
-        """`like` is what was sent: what was secret there stays secret if the provider cannot say so."""
+        """`like` is what was sent: what was secret there stays so if the provider knows no secrets."""
         values = decode(struct)
-        if self._accepts_secrets:
-            return values
-        return {
-            key: Secret(value) if contains(like.get(key), is_secret) and not is_secret(value) else value
-            for key, value in values.items()
-        }
+        return values if self._accepts_secrets else remarked(values, like)
 
     def check_config(self, urn: str, olds: Properties, news: Properties) -> Checked:
         request = provider_pb2.CheckRequest(urn=urn, olds=encode(olds, False), news=encode(news, False))
@@ -79,7 +86,7 @@ class PluginClient:
             response = self._call("CheckConfig", request)
         except NotImplementedError:
             return Checked(news)
-        return Checked(_resecret(decode(response.inputs), news), _failures(response))
+        return Checked(remarked(decode(response.inputs), news), _failures(response))
 
     def diff_config(
         self, urn: str, old_inputs: Properties, old_outputs: Properties, news: Properties
@@ -231,15 +238,10 @@ class PluginClient:
                 return
 
     def close(self) -> None:
+        if self._channel:
+            self._channel.close()
         if self._process:
             self._process.stop()
-
-
-def _resecret(values: Properties, like: Properties) -> Properties:
-    return {
-        key: Secret(value) if is_secret(like.get(key)) and not is_secret(value) else value
-        for key, value in values.items()
-    }
 
 
 def _failures(response: provider_pb2.CheckResponse) -> tuple[tuple[str, str], ...]:

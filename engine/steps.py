@@ -16,7 +16,7 @@ from engine.plan import Op, must_write
 from engine.provider import HalfMade, Provider, Target
 from engine.providers import Providers
 from engine.state import Resource
-from engine.values import Secret, is_secret
+from engine.values import Secret, is_secret, remarked
 
 
 class Stopped(Exception):
@@ -151,7 +151,7 @@ class Steps:
 
     def delete_for_replacement(self, old: Resource) -> None:
         """The state stays, marked, until its successor is made, so that a later run can mend a failure."""
-        with self.running(Step(Op.DELETE, old.urn), old, count=False):
+        with self.running(Step(Op.DELETE, old.urn, replaced=True), old, count=False):
             if not self.preview:
                 with self._journalled(old, "deleting", None):
                     self._call_delete(old)
@@ -163,11 +163,12 @@ class Steps:
             self._journal.end(None, done=[old])
             return True
         try:
-            with self.running(Step(Op.DELETE, old.urn), old, count=not old.delete, anyway=True):
-                if not self.preview:
-                    with self._journalled(old, "deleting", None) as done:
+            step = Step(Op.DELETE, old.urn, replaced=old.delete)
+            with self.running(step, old, count=not old.delete, anyway=True):
+                with self._journalled(old, "deleting", None) as done:
+                    if not self.preview:
                         self._call_delete(old)
-                        done.append(old)
+                    done.append(old)
         except Stopped:
             return False
         return True
@@ -218,6 +219,8 @@ def refreshed(old: Resource, provider: Provider) -> Resource | None:
         new.inputs = old.inputs if error.inputs is None else error.inputs
     if not new.id:
         return None
+    # A provider that forgets the marks must not bring secrets into the state in the clear.
+    new.inputs, new.outputs = remarked(new.inputs, old.inputs), remarked(new.outputs, old.outputs)
     _secure(new)
     if new.inputs != old.inputs or new.outputs != old.outputs:
         new.modified = now()

@@ -119,6 +119,19 @@ def is_unknown(value: Any) -> bool:
     return value is UNKNOWN
 
 
+def remarked(value: Any, like: Any) -> Any:
+    """The value with a secret mark wherever `like` has one at the same place."""
+    if isinstance(value, Secret):
+        return value
+    if isinstance(like, Secret):
+        return Secret(value)
+    if isinstance(value, dict) and isinstance(like, dict):
+        return {key: remarked(item, like.get(key)) for key, item in value.items()}
+    if isinstance(value, list) and isinstance(like, list):
+        return [remarked(item, like[i] if i < len(like) else None) for i, item in enumerate(value)]
+    return value
+
+
 # The wire.
 
 

@@ -5,8 +5,8 @@ a change of `place` replaces it too, but the old one goes first; anything else i
 its inputs, `tag` (the id) and `key` (secret).
 
 Everything lives in a folder: `calls` (a JSON line a call), `world/<id>.json` (the things), `orders.json`.
-Orders are `{"create a": "fail" | "half" | "wait" | "die"}`: what goes wrong when. `wait` lasts until the
-file `go` exists or Cancel is called.
+Orders are `{"create a": "fail" | "half" | "wait" | "die" | "forget"}`: what goes wrong when. `wait` lasts
+until the file `go` exists or Cancel is called; `forget` (read only) drops the secret marks.
 """
 
 import json
@@ -49,8 +49,17 @@ def secret(value: Any) -> dict[str, Any]:
     return {SIGNATURE: SECRET, "value": value}
 
 
+def clear(value: Any) -> Any:
+    """The value without secret marks."""
+    if isinstance(value, dict):
+        if value.get(SIGNATURE) == SECRET:
+            return clear(value["value"])
+        return {key: clear(item) for key, item in value.items()}
+    return [clear(item) for item in value] if isinstance(value, list) else value
+
+
 class Lab(provider_pb2_grpc.ResourceProviderServicer):
-    """`folder` is created when first needed. With `forgetful`, Read drops the secret marks."""
+    """`folder` is created when first needed."""
 
     def __init__(self, folder: Path, engine_address: str = "") -> None:
         self.folder = folder
@@ -68,10 +77,7 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
         return name
 
     def obey(self, method: str, name: str, context: Any, identifier: str, props: Any) -> None:
-        try:
-            order = json.loads((self.folder / "orders.json").read_text()).get(f"{method} {name}")
-        except FileNotFoundError:
-            return
+        order = self.order(method, name)
         if order == "fail":
             context.abort(grpc.StatusCode.UNKNOWN, f"{method} of {name} failed\nas it was told to")
         if order == "die":
@@ -88,6 +94,12 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, "not ready")
         if order == "wait":
             self.wait(name, context)
+
+    def order(self, method: str, name: str) -> str | None:
+        try:
+            return json.loads((self.folder / "orders.json").read_text()).get(f"{method} {name}")
+        except FileNotFoundError:
+            return None
 
     def wait(self, name: str, context: Any) -> None:
         (self.folder / f"waiting-{name}").touch()
@@ -119,6 +131,7 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(changes=changes, replaces=replaces)
 
     def Configure(self, request: Any, context: Any) -> Any:
+        self.cancelled.clear()  # Cancel also ends every run, and this server outlives runs
         if any(python(request.args).keys() - {"version"}):
             self.note("configure", request.urn)
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
@@ -179,6 +192,11 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
         if not self.world(request.id).exists():
             return provider_pb2.ReadResponse()
         inputs = json.loads(self.world(request.id).read_text())
+        if self.order("read", name) == "forget":
+            inputs = clear(inputs)
+            return provider_pb2.ReadResponse(
+                id=request.id, inputs=struct(inputs), properties=struct({**inputs, "tag": request.id})
+            )
         return provider_pb2.ReadResponse(
             id=request.id, inputs=struct(inputs), properties=self.outputs(request.id, inputs)
         )
