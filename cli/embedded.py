@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from engine.display import Display, LiveDisplay, PlainDisplay
 
 from cli.engines import Run
 from engine import operations
+from engine.display import Display, LiveDisplay, PlainDisplay
 
 
 @dataclass(frozen=True)

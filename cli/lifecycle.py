@@ -29,7 +29,7 @@ def up(session: Session, yes: bool, parallel: int) -> None:
     used = hypervisor.chosen(config.hypervisor)
     click.echo(f"Hypervisor: {used.name}, as {used.reason}")
     host.prepare(packages.needed(used.name), session.matrix / "logs" / "apt.log")
-    _stop_at_failures(session)
+    _stop_at_failures(session, used)
     passphrase.provide(session.matrix)
     engine = choice.choose()
     click.echo(engine.line)
@@ -42,8 +42,11 @@ def up(session: Session, yes: bool, parallel: int) -> None:
     summary.show(Console(), outputs, works, time.time() - began)
 
 
-def _stop_at_failures(session: Session) -> None:
-    found = checks.surely_failing(session.root, session.folder, session.config())
+def _stop_at_failures(session: Session, used: hypervisor.Choice) -> None:
+    found = (
+        *checks.check_hypervisor(used),
+        *checks.surely_failing(session.root, session.folder, session.config()),
+    )
     failures = [f"{finding.text}; {finding.hint}" for finding in found if finding.level == "failure"]
     if failures:
         raise CliError("\n".join(failures))

@@ -11,18 +11,31 @@ import click
 
 from cli import outputs
 from cli.errors import CliError
-from cli.session import Session, pass_session, stack_option
+from cli.session import Session, stack_option
 
 Connection = Mapping[str, Any]
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+class BeforeDashes(click.Command):
+    """Options and arguments end at `--`; what follows is left in `ctx.args` as it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ours = args[: args.index("--")] if "--" in args else args
+        super().parse_args(ctx, list(ours))
+        ctx.args = args[len(ours) + 1 :]
+        return ctx.args
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+@click.command(cls=BeforeDashes)
 @stack_option
 @click.argument("host", default="manager")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@pass_session
-def ssh(session: Session, host: str, command: tuple[str, ...]) -> None:
+@click.pass_context
+def ssh(context: click.Context, host: str) -> None:
     """Open a shell on HOST (the manager by default), or run COMMAND there."""
+    session, command = context.ensure_object(Session), context.args
     connections = outputs.read(session, show_secrets=True).get("connections") or {}
     if host not in connections:
         known = ", ".join(sorted(connections)) or "none"

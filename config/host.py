@@ -34,7 +34,9 @@ def works_in(process: psutil.Process, folder: Path) -> bool:
             words.append(process.cwd())
     except psutil.Error:
         return False
-    return any(f"{folder}{os.sep}" in f"{word}{os.sep}" for word in words)
+    # A daemon's own folder is told without symbolic links.
+    folders = {f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}"}
+    return any(name in f"{word}{os.sep}" for word in words for name in folders)
 
 
 def _memory(process: psutil.Process) -> int:

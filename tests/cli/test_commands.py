@@ -1,6 +1,7 @@
 """The commands, with the embedded engine at work on a scratch project that makes nothing."""
 
 import json
+import os
 import stat
 
 import pytest
@@ -92,6 +93,26 @@ def test_an_unknown_host_is_told_with_the_known_ones(matrix):
     assert matrix("ssh", "node9").output == (
         'error: there is no host "node9" in the stack dev; there are manager\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "command"),
+    [
+        ([], "manager", []),
+        (["manager"], "manager", []),
+        (["--", "uptime", "-p"], "manager", ["--", "uptime", "-p"]),
+        (["manager", "-s", "dev", "--", "ls", "--", "-l"], "manager", ["--", "ls", "--", "-l"]),
+    ],
+)
+def test_ssh_becomes_openssh(root, matrix, monkeypatch, words, host, command):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda program, argv: started.append(argv))
+    text = (root / "__main__.py").read_text()
+    connection = {"host": "127.0.0.1", "port": 1, "user": "m", "private_key": "K", "host_key": "H"}
+    (root / "__main__.py").write_text(text.replace('{"private_key": "hunter2"}', repr(connection)))
+    assert matrix("up").exit_code == 0
+    assert matrix("ssh", *words).output == ""
+    assert started == [["ssh", "-F", f"{root}/.matrix/dev/ssh/config", host, *command]]
 
 
 @pytest.mark.parametrize("command", ["up", "preview", "doctor", "apps"])

@@ -1,0 +1,17 @@
+"""What holds for all tests: the quick ones run first, so that a mistake shows early."""
+
+import pytest
+
+RANKS = ("slow", "guest", "cloud")
+"""Markers, in the order in which their tests run; what has none runs before them."""
+
+
+def rank(item: pytest.Item) -> int:
+    return max(
+        (RANKS.index(marker.name) + 1 for marker in item.iter_markers() if marker.name in RANKS), default=0
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank)
