@@ -23,6 +23,8 @@ def start(project: Path) -> Path:
     """Send the log records of the provider's modules, and nobody else's, to the file. Returns its path."""
     path = file(project)
     private_folder(path.parent, project)
+    # Pulumi's file backend may have made it first, for everyone.
+    (project / ".matrix").chmod(0o700)
     path.touch(mode=0o600)
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LIMIT, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))

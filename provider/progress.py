@@ -34,7 +34,9 @@ class Progress:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(self.engine))
+        # The user's http_proxy is for the outside; grpc would take even 127.0.0.1 through it.
+        channel = grpc.insecure_channel(self.engine, options=[("grpc.enable_http_proxy", 0)])
+        self._stub = engine_pb2_grpc.EngineStub(channel)
 
     def show(self, resource: str, stage: str) -> bool:
         """Show the stage of the resource with this URN; False when that is what is shown already."""

@@ -15,7 +15,7 @@ import pytest
 from provider.process import engine_address, scrub
 from tests.rig.plugin import TOY, Engine, Failed, Plugin, port_of, running, start
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 # Starts the plugin as an engine would, prints what the plugin prints, and waits to be killed.
 ENGINE = """

@@ -19,7 +19,9 @@ URN = Plugin.urn("Note", "n")
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
-    with running(tmp_path_factory.mktemp("toy"), TOY) as plugin:
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / ".matrix").mkdir(mode=0o755)
+    with running(folder, TOY) as plugin:
         yield plugin
 
 

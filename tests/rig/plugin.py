@@ -24,6 +24,7 @@ STACK = "contract"
 DEADLINE = 60.0
 # A half-made resource comes back whole in the trailing metadata; grpc takes 8 KiB of it by default.
 CHANNEL = [
+    ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 400 * 1024 * 1024),
     ("grpc.max_metadata_size", 16 * 1024 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024 * 1024),
@@ -213,7 +214,12 @@ def running(project: Path, plugin: Path | None = None) -> Iterator[Plugin]:
 
 
 def start(plugin: Path, engine: str, project: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PULUMI_CONFIG": "{}", "PULUMI_CONFIG_PASSPHRASE": "canary-passphrase"}
+    environment = {
+        **os.environ,
+        "PULUMI_CONFIG": "{}",
+        "PULUMI_CONFIG_PASSPHRASE": "canary-passphrase",
+        "http_proxy": "http://127.0.0.1:1",
+    }
     return subprocess.Popen(
         [sys.executable, str(plugin), engine],
         cwd=project,

@@ -9,7 +9,7 @@ from pathlib import Path
 from provider.errors import Cancelled, HalfMade, UserError
 from provider.resources.base import UNKNOWN, Context, Created, Failure, Found, Properties, Resource
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class NoteResource(Resource):
