@@ -19,7 +19,7 @@ public final class SimpleWebApp2 {
         boolean warmUp = arguments.length == 1 && arguments[0].equals("--warm-up");
         int port = warmUp ? 0 : Integer.parseInt(setting("PORT", "8080"));
         var name = setting("APPLICATION", "simplewebapp2");
-        var node = setting("NODE_NAME", InetAddress.getLocalHost().getHostName());
+        var node = setting("NODE_NAME", setting("HOSTNAME", "an unnamed node"));
 
         var workers = Executors.newFixedThreadPool(16);
         var server = HttpServer.create(new InetSocketAddress(port), 128);

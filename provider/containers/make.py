@@ -1,7 +1,8 @@
 """An application's image from its source folder, an archive or a public registry: ready to be pushed."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from provider.containers import archive, bases, layers
@@ -16,22 +17,28 @@ _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (?P<step>\d+/\d+: \w+)")
 
 def from_source(builder: Builder, folder: Path, repository: str, progress: Callable[[str], None]) -> Image:
     """Build the Dockerfile; base images it names are made first. UserError with the build's last lines."""
+    with built(builder, folder, repository, progress) as name, bases.work_folder(builder.cache) as work:
+        return _saved(builder, name, work, archive.timeless)
+
+
+@contextmanager
+def built(builder: Builder, folder: Path, name: str, progress: Callable[[str], None]) -> Iterator[str]:
+    """The local name of the image just built; nobody builds another one of that name meanwhile."""
     text = (folder / DOCKERFILE).read_text()
     bases.ensure(builder, text, progress)
     progress("building")
-    name = f"{NAMES}{repository}:latest"
+    local = f"{NAMES}{name}:latest"
 
     def show(line: str) -> None:
         step = _STEP.match(line)
         if step:
             progress(f"building, step {step['step']}")
 
-    with bases.work_folder(builder.cache) as work:
+    with bases.work_folder(builder.cache) as work, builder.alone(f"application-{name.replace('/', '_')}"):
         exact = work / DOCKERFILE
         exact.write_text(bases.exact(text))
-        with builder.alone(f"application-{repository.replace('/', '_')}"):
-            builder.build(folder, exact, name, f"building {folder}", show)
-            return _saved(builder, name, work, archive.timeless)
+        builder.build(folder, exact, local, f"building {folder}", show)
+        yield local
 
 
 def from_archive(builder_cache: Path, path: Path, cancelled: Callable[[], bool]) -> Image:

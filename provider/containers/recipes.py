@@ -43,6 +43,12 @@ _ALL = (
         hook=_text("libraries.sh") + _text("static.sh"),
     ),
     Recipe(
+        "shell",
+        "a shell script: static plus busybox, a small shell with its tools",
+        packages=("ca-certificates", "busybox-static"),
+        hook=_text("shell.sh") + _text("static.sh"),
+    ),
+    Recipe(
         "java-build",
         "a build stage: JDK 21 with javac, jar and jlink on a small Debian",
         packages=("openjdk-21-jdk-headless", "binutils", "ca-certificates"),

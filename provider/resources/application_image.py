@@ -14,8 +14,6 @@ from provider.errors import Cancelled, UserError
 from provider.resources.base import UNKNOWN, Context, Created, Failure, Found, Properties, Resource
 
 ORIGINS = ("source", "archive", "image")
-ADDRESS = "10.10.10.1"
-"""Where the registry listens, as seen from the manager: its name is not known there before DNS is up."""
 DEADLINE = 900.0
 """Seconds for the registry to answer: the manager may still be booting."""
 
@@ -99,8 +97,8 @@ def _checked_archive(context: Context, inputs: Properties) -> tuple[Properties, 
     path = context.project / inputs["archive"]
     if not path.is_file():
         reason = (
-            f'archive: got "{inputs["archive"]}"; need a file below {context.project}, made by `docker save`; '
-            "it does not exist there"
+            f'archive: got "{inputs["archive"]}"; need a file below {context.project}, '
+            "made by `docker save`; it does not exist there"
         )
         return inputs, [Failure(reason)]
     with path.open("rb") as file:
@@ -139,9 +137,9 @@ def _outputs(inputs: Mapping[str, Any], digest: str, tag: str) -> Properties:
 @contextmanager
 def _registry(inputs: Mapping[str, Any]) -> Iterator[Registry]:
     wire = inputs["registry"]
-    port = name_and_port(wire["host"])[1]
+    # The manager knows its own name from its /etc/hosts, whatever the network's addresses are.
     with (
-        ssh.connect(inputs["connection"]).forward(ADDRESS, port) as local,
+        ssh.connect(inputs["connection"]).forward(*name_and_port(wire["host"])) as local,
         Registry(wire, local) as registry,
     ):
         yield registry

@@ -45,7 +45,11 @@ def oci_archive(path: Path, layer: bytes, media_type: str, architectures: tuple[
         return {"mediaType": kind, "digest": f"sha256:{digest(data)}", "size": len(data)}
 
     manifest = json.dumps(
-        {"schemaVersion": 2, "config": descriptor(CONFIG, "config"), "layers": [descriptor(layer, media_type)]}
+        {
+            "schemaVersion": 2,
+            "config": descriptor(CONFIG, "config"),
+            "layers": [descriptor(layer, media_type)],
+        }
     ).encode()
     entries = [descriptor(manifest, "manifest")] if not architectures else []
     entries += [

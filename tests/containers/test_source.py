@@ -16,7 +16,12 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-FILES = {"Dockerfile": "FROM scratch\nCOPY . /\n", "Main.java": "class Main {}", "sub/a": "a", ".dockerignore": "*.md\n"}
+FILES = {
+    "Dockerfile": "FROM scratch\nCOPY . /\n",
+    "Main.java": "class Main {}",
+    "sub/a": "a",
+    ".dockerignore": "*.md\n",
+}
 
 CHANGES: dict[str, tuple[Callable[[Path], object], bool]] = {
     "a file's content": (lambda folder: (folder / "Main.java").write_text("class Other {}"), True),
@@ -60,7 +65,11 @@ def test_a_changed_base_image_changes_the_digest(tmp_path: Path, monkeypatch: py
 
 
 MISTAKES: dict[str, tuple[dict[str, str], str, str]] = {
-    "no folder": ({}, "apps/shop", 'source: got "apps/shop"; need a folder below {0}; it does not exist there'),
+    "no folder": (
+        {},
+        "apps/shop",
+        'source: got "apps/shop"; need a folder below {0}; it does not exist there',
+    ),
     "no Dockerfile": (
         {"apps/shop/Main.java": ""},
         "apps/shop",
@@ -70,7 +79,8 @@ MISTAKES: dict[str, tuple[dict[str, str], str, str]] = {
         {"s/Dockerfile": "FROM localhost/matrix/jaav\n"},
         "s",
         "source: s/Dockerfile builds on localhost/matrix/jaav; need a base image that exists; try "
-        "localhost/matrix/base, localhost/matrix/java, localhost/matrix/java-build, localhost/matrix/static",
+        "localhost/matrix/base, localhost/matrix/java, localhost/matrix/java-build, "
+        "localhost/matrix/shell, localhost/matrix/static",
     ),
 }
 

@@ -24,6 +24,7 @@ from tests.rig import building
 from tests.rig.container_registry import RealRegistry, certificates, container_registry
 from tests.rig.local_host import LocalHost
 
+pytestmark = pytest.mark.slow
 IMAGES = ApplicationImageResource()
 
 

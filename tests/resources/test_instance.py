@@ -24,6 +24,7 @@ from provider.resources.instance import InstanceResource, container_name
 from tests.rig import building
 from tests.rig.dockerd import ADDRESS, MANAGER, REGISTRY_PORT, Node, dockerd
 
+pytestmark = pytest.mark.slow
 INSTANCES = InstanceResource()
 HTTPD = ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
 SECRETS_SHOWN = "/bin/busybox id -u; /bin/busybox cat /run/secrets/*; exec "
