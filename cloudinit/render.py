@@ -58,7 +58,8 @@ class HostSeed:
 
 def user_data(host: HostSeed) -> str:
     """The `#cloud-config` of a machine. The same input gives the same text."""
-    files = [_packed(file) for file in (*host.files, *map(link_file, host.cards))]
+    cards = [file for card in host.cards for file in card_files(card)]
+    files = [_packed(file) for file in (*host.files, *cards)]
     template = _ENVIRONMENT.get_template("user-data.yaml.j2")
     return template.render(host=host, files=files, early=_early(host), later=_later(host))
 
@@ -86,7 +87,7 @@ def meta_data(uuid: str, hostname: str | None = None) -> str:
 
 def network_config(cards: Sequence[CardSpec]) -> str:
     """Version 2, matched by MAC: a name in `match` would be taken literally by the networkd renderer."""
-    return _ENVIRONMENT.get_template("network-config.yaml.j2").render(cards=cards)
+    return _ENVIRONMENT.get_template("network-config.yaml.j2").render(cards=cards, internal=INTERNAL_CARD)
 
 
 def manager_cards(nat_mac: str, internal_mac: str, address: str) -> tuple[CardSpec, ...]:
@@ -98,10 +99,16 @@ def node_cards(internal_mac: str) -> tuple[CardSpec, ...]:
     return (CardSpec(INTERNAL_CARD, internal_mac),)
 
 
-def link_file(card: CardSpec) -> File:
-    """udev gives the card its name at later boots, when the seed is gone and cloud-init does nothing."""
-    text = f"[Match]\nMACAddress={card.mac.lower()}\n\n[Link]\nName={card.name}\n"
-    return File(f"/etc/systemd/network/10-{card.name}.link", text)
+def card_files(card: CardSpec) -> tuple[File, ...]:
+    """What network-config cannot say: the card's name at later boots, when the seed is gone, and no IPv6."""
+    folder = "/etc/systemd/network"
+    link = f"[Match]\nMACAddress={card.mac.lower()}\n\n[Link]\nName={card.name}\n"
+    network = "[Network]\nLinkLocalAddressing=no\n\n[DHCPv4]\nClientIdentifier=mac\n"
+    return (
+        File(f"{folder}/10-{card.name}.link", link),
+        # Beside the file that cloud-init writes.
+        File(f"{folder}/10-cloud-init-{card.name}.network.d/matrix.conf", network),
+    )
 
 
 def _packed(file: File) -> dict[str, str]:
