@@ -13,6 +13,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -135,23 +136,32 @@ class Backend:
     def __init__(self, name: str = "backend", port: int = 0) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-S", __file__, name, str(port)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-S", __file__, name, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
 
+def end_with_the_test() -> None:
+    """The pipe to standard input closes when the test's process ends, however it ends."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_the_test, daemon=True).start()
     Application.name = sys.argv[1]
     server = Server(("127.0.0.1", int(sys.argv[2])), Application)
     sys.stdout.write(f"{server.server_port}\n")

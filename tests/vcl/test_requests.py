@@ -5,11 +5,26 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from tests.rig.backend import Backend
 from tests.rig.router import Router
 from tests.vcl.conftest import Backends
+
+TOO_OLD = 11.5
+"""A second of freshness and ten of grace, and a bit."""
+
+
+@dataclass(frozen=True)
+class Old:
+    """An answer that was cached at `since`."""
+
+    backend: Backend
+    answer: Any
+    since: float
 
 
 def test_an_unknown_prefix_is_404_as_page_or_as_json(router: Router) -> None:
@@ -238,17 +253,33 @@ def test_stale_is_better_than_nothing(router: Router, backends: Backends) -> Non
     assert router.get("/stale/never-seen").status == 503
 
 
-@pytest.fixture(scope="module")
-def shop(router: Router) -> Iterator[None]:
-    backends = Backends()
-    router.apply("shop", *backends("one", "two"))
-    yield
-    backends.kill()
+def test_old_is_better_than_nothing_too(router: Router, old: Old) -> None:
+    """Too old to be shown while an instance is healthy, and no probe has failed yet when it is asked for."""
+    time.sleep(max(0.0, old.since + TOO_OLD - time.monotonic()))
+    old.backend.kill()
+    assert router.get("/old/cached").json == old.answer
 
 
 @pytest.fixture(scope="module")
-def cached(router: Router) -> Iterator[None]:
-    backends = Backends()
-    router.apply("cached", *backends("one"), cache_seconds=60)
-    yield
-    backends.kill()
+def many() -> Iterator[Backends]:
+    made = Backends()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def shop(router: Router, many: Backends) -> None:
+    router.apply("shop", *many("one", "two"))
+
+
+@pytest.fixture(scope="module")
+def cached(router: Router, many: Backends) -> None:
+    router.apply("cached", *many("one"), cache_seconds=60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old(router: Router, many: Backends) -> Old:
+    """Begins with the file and is used by its last test: by then the answer has grown old by itself."""
+    (backend,) = many("old")
+    router.apply("old", backend, cache_seconds=1)
+    return Old(backend, router.get("/old/cached").json, time.monotonic())
