@@ -46,25 +46,29 @@ class Switch:
         self.selector.register(listener, selectors.EVENT_READ)
 
     def turn(self, timeout: float) -> None:
-        """Serve what is ready now."""
+        """Serve what is ready now; new ports first, so that they miss nothing sent after they connected."""
         touched: set[Port] = set()
-        for key, mask in self.selector.select(timeout):
-            if key.data is None:
-                self._accept()
-                continue
-            if mask & selectors.EVENT_READ and key.data in self.ports:
+        ready = self.selector.select(timeout)
+        if any(key.data is None for key, _ in ready):
+            self._accept()
+        for key, mask in ready:
+            if key.data in self.ports and mask & selectors.EVENT_READ:
                 self._receive(key.data, touched)
-            if mask & selectors.EVENT_WRITE and key.data in self.ports:
+            if key.data in self.ports and mask & selectors.EVENT_WRITE:
                 touched.add(key.data)
         for port in touched & self.ports:
             self._flush(port)
 
     def _accept(self) -> None:
-        link, _ = self.listener.accept()
-        link.setblocking(False)
-        port = Port(link)
-        self.ports.add(port)
-        self.selector.register(link, selectors.EVENT_READ, port)
+        while True:
+            try:
+                link, _ = self.listener.accept()
+            except OSError:
+                return
+            link.setblocking(False)
+            port = Port(link)
+            self.ports.add(port)
+            self.selector.register(link, selectors.EVENT_READ, port)
 
     def _receive(self, port: Port, touched: set[Port]) -> None:
         try:
