@@ -74,7 +74,8 @@ def apply(written: Sequence[str], removed: Sequence[str], unit: str | None, acti
 def _follow(unit: str, action: str, changed: bool) -> list[str]:
     name = shlex.quote(unit)
     verb = {"restart": "restart", "reload": "reload-or-restart", "start": "start"}.get(action)
-    lines = [f"systemctl -q enable {name}"]
+    # Without its detour for old init scripts, which has systemd reload itself (seconds, when emulated).
+    lines = [f"SYSTEMCTL_SKIP_SYSV=1 systemctl -q enable --no-reload {name}"]
     if verb and (changed or action == "start"):
         lines.append(f"systemctl {verb} {name} || {{ {journal(unit)} >&2; exit 1; }}")
     return lines

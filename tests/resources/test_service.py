@@ -124,5 +124,6 @@ FOLLOW = [
 @pytest.mark.parametrize(("action", "active", "expected"), FOLLOW)
 def test_how_the_unit_follows(action: str, active: bool, expected: str | None) -> None:
     script = scripts.apply(["/etc/squid/squid.conf"], [], "squid", action, active)
-    verbs = [line.split(" ||")[0] for line in script.splitlines() if line.startswith("systemctl ")]
-    assert verbs == ["systemctl -q enable squid", *([expected] if expected else [])]
+    verbs = [line.split(" ||")[0] for line in script.splitlines() if "systemctl " in line]
+    enabled = "SYSTEMCTL_SKIP_SYSV=1 systemctl -q enable --no-reload squid"
+    assert verbs == [enabled, *([expected] if expected else [])]
