@@ -9,24 +9,20 @@ import sys
 import threading
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 
-from provider import log
+from provider import guard, log
 from provider.progress import Progress
 from provider.registry import Registry
 from provider.server import Servicer, serve
-
-OPEN_FILES = 1024
-"""More files than we have open before the service starts."""
 
 
 def run(arguments: Sequence[str], project: Path, registry: Registry) -> None:
     """Serve the engine whose address is in the arguments, until it ends."""
     engine = engine_address(arguments)
     scrub(os.environ)
-    guard_helpers()
+    guard.start()
     # A ^C at the terminal reaches us too; the engine tells us by Cancel. Children get the default again.
     signal.signal(signal.SIGINT, lambda *_: None)
     path = log.start(project)
@@ -70,31 +66,3 @@ def _end_with(parent: int) -> None:
     with contextlib.suppress(psutil.Error):
         psutil.Process(parent).wait()
     os._exit(1)
-
-
-def guard_helpers() -> None:
-    """Have what we run (builds, copies) killed when we end, even by SIGKILL, which the CLI's host uses.
-
-    Machines run in sessions of their own and stay. Call before any thread is started.
-    """
-    if os.getpgid(0) != os.getpid():
-        os.setpgid(0, 0)
-    ours, lifeline = os.getpid(), os.pipe()
-    if os.fork() == 0:
-        _outlive(ours, *lifeline)
-    os.close(lifeline[0])
-
-
-def _outlive(group: int, lifeline: int, other_end: int) -> NoReturn:
-    """The guard: a process that waits for the other end of the pipe to close, which only our end does."""
-    try:
-        os.close(other_end)
-        os.dup2(lifeline, 0)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        os.closerange(3, OPEN_FILES)
-        os.read(0, 1)
-        os.killpg(group, signal.SIGKILL)
-    finally:
-        os._exit(0)
