@@ -31,7 +31,8 @@ def build(store: Store, context: Path, dockerfile: Path, name: str) -> list[str]
     )
 
 
-def exists(store: Store, name: str) -> list[str]:
+def identity(store: Store, name: str) -> list[str]:
+    """Prints the image's id; fails when there is none."""
     return command(store, "inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
 
 

@@ -13,7 +13,7 @@ def build(_: Store, context: Path, dockerfile: Path, name: str) -> list[str]:
     return ["docker", "build", "--file", str(dockerfile), "--tag", name, str(context)]
 
 
-def exists(_: Store, name: str) -> list[str]:
+def identity(_: Store, name: str) -> list[str]:
     return ["docker", "image", "inspect", "--format", "{{.Id}}", name]
 
 

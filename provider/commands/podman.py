@@ -18,8 +18,8 @@ def build(store: Store, context: Path, dockerfile: Path, name: str) -> list[str]
     )
 
 
-def exists(store: Store, name: str) -> list[str]:
-    return command(store, "image", "exists", name)
+def identity(store: Store, name: str) -> list[str]:
+    return command(store, "image", "inspect", "--format", "{{.Id}}", name)
 
 
 def pull(store: Store, reference: str) -> list[str]:

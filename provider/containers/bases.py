@@ -35,11 +35,11 @@ def ensure(builder: Builder, text: str, progress: Callable[[str], None]) -> None
 
 def ensure_one(builder: Builder, recipe: Recipe, progress: Callable[[str], None]) -> None:
     name = recipes.exact_name(recipe)
-    if builder.exists(name):
+    if builder.identity(name):
         return
     ensure(builder, recipe.dockerfile, progress)
     with builder.alone(f"base-{recipe.name}"):
-        if builder.exists(name):
+        if builder.identity(name):
             return
         progress(f"making base image {recipe.name}")
         with work_folder(builder.cache) as folder:

@@ -26,7 +26,7 @@ class Commands(Protocol):
     """What provider/commands/{buildah,podman,docker_build}.py are: argument builders of one program."""
 
     def build(self, store: Store, context: Path, dockerfile: Path, name: str, /) -> list[str]: ...
-    def exists(self, store: Store, name: str, /) -> list[str]: ...
+    def identity(self, store: Store, name: str, /) -> list[str]: ...
     def pull(self, store: Store, reference: str, /) -> list[str]: ...
     def save(self, store: Store, name: str, archive: Path, /) -> list[str]: ...
     def remove(self, store: Store, names: Sequence[str], /) -> list[str]: ...
@@ -50,8 +50,9 @@ class Builder:
     cache: Path
     cancelled: threading.Event
 
-    def exists(self, name: str) -> bool:
-        return process.succeeds(self.commands.exists(self.store, name))
+    def identity(self, name: str) -> str:
+        """The id of a local image, empty when there is none of this name."""
+        return process.answer(self.commands.identity(self.store, name))
 
     def build(
         self,

@@ -37,7 +37,10 @@ def built(builder: Builder, folder: Path, name: str, progress: Callable[[str], N
     with bases.work_folder(builder.cache) as work, builder.alone(f"application-{name.replace('/', '_')}"):
         exact = work / DOCKERFILE
         exact.write_text(bases.exact(text))
+        before = builder.identity(local)
         builder.build(folder, exact, local, f"building {folder}", show)
+        if before not in ("", builder.identity(local)):
+            builder.remove(before)  # nothing but this name led to it; what is still needed of it stays
         yield local
 
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from provider import guard
 from provider.errors import Cancelled, UserError
 
 KEPT_LINES = 200
@@ -46,7 +47,8 @@ def run(
     reader = threading.Thread(target=_read, args=(process, lines, on_line), daemon=True)
     reader.start()
     try:
-        _await_end(process, what, cancelled, timeout)
+        with guard.ends_with_us(process.pid):
+            _await_end(process, what, cancelled, timeout)
     finally:
         _end(process)
         reader.join(timeout=5)
@@ -55,6 +57,17 @@ def run(
         tail = "\n".join(list(lines)[-SHOWN_LINES:])
         raise UserError(f"{what}: {argv[0]} ended with exit code {process.returncode}\n{tail}".rstrip())
     return text
+
+
+def answer(argv: Sequence[str], timeout: float = 60.0) -> str:
+    """What a program says to a quick question, on one line; empty when it fails."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def succeeds(argv: Sequence[str], timeout: float = 60.0) -> bool:

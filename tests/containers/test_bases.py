@@ -133,7 +133,7 @@ def test_the_class_archive_is_used(node: Node, monkeypatch: pytest.MonkeyPatch) 
     """A class archive that does not fit is passed over silently; here it must fit."""
     monkeypatch.setattr(ssh, "connect", lambda connection: node)
     reference = image(node, "simplewebapp1", source="apps/simplewebapp1")
-    flags = "java -Xshare:on -XX:SharedArchiveFile=/app/app.jsa -jar /app/app.jar --warm-up"
+    flags = "java -Xmx32m -Xshare:on -XX:SharedArchiveFile=/app/app.jsa -jar /app/app.jar --warm-up"
     assert "listens on port" in node.run(f"docker run --rm --read-only {reference} {flags}").stdout
 
 
