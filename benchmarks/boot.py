@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 MAC = "52:54:00:00:00:01"
 KERNEL = "root=/dev/vda1 rw quiet console=ttyS0,115200 cryptomgr.notests mitigations=off net.ifnames=0"
-DEADLINE = 120.0
 NETWORK = f"""version: 2
 ethernets:
   nat0:
@@ -45,6 +44,13 @@ echo "result $(stat -c %.9Y /run/cloud-init/result.json)"
 for unit in systemd-networkd cloud-init-main cloud-init-local cloud-init-network ssh containerd docker; do
     echo "unit-$unit $(systemctl show -P ActiveEnterTimestampMonotonic $unit)"
 done
+"""
+
+CPU = r"""
+for unit in $(systemctl list-units --all --plain --no-legend --type=service | cut -d' ' -f1) init.scope; do
+    used=$(systemctl show -P CPUUsageNSec "$unit")
+    case $used in [0-9]*) echo "$((used / 1000000)) $unit";; esac
+done | sort -rn | head -25 | awk '{printf "%s %.1f  ", $2, $1 / 1000} END {print ""}'
 """
 
 
@@ -178,9 +184,9 @@ def measure(options: argparse.Namespace, work: Path) -> None:
     begin = time.monotonic()
     qemu = subprocess.Popen(argv(options, work, port), stdin=subprocess.DEVNULL)
     try:
-        wait_banner(port, begin + DEADLINE)
+        wait_banner(port, begin + options.deadline)
         banner = time.monotonic() - begin
-        client = login(port, private, begin + DEADLINE)
+        client = login(port, private, begin + options.deadline)
         logged_in = time.monotonic() - begin
         report = say(client, STATE)
         now = time.monotonic() - begin
@@ -196,6 +202,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         print("  ".join(f"{name} {value:.1f}" for name, value in figures.items()))
         after = os.getloadavg()[0]
         print(f"QEMU CPU {cpu:.0f} s, kernel start at {offset:.1f}, load before {load:.1f} after {after:.1f}")
+        print(say(client, CPU))
         for command in options.run:
             print(f"--- {command}\n{say(client, command)}")
     except TimeoutError as error:
@@ -216,7 +223,8 @@ def main() -> None:
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", type=int, default=1024)
     parser.add_argument("--disk", type=int, default=10)
-    parser.add_argument("--append", default="")
+    parser.add_argument("--append", default="", help="more of the kernel's command line")
+    parser.add_argument("--deadline", type=float, default=120.0, help="seconds until the login")
     parser.add_argument("--qemu", default="", help="more arguments for QEMU")
     parser.add_argument(
         "--run", action="append", default=[], help="a command to run in the machine at the end"

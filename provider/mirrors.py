@@ -51,7 +51,7 @@ def machine_mirror(apt: Path = APT) -> Mirror:
     if not found.get(""):
         raise UserError(
             f"base.mirror: no Debian mirror in {apt}/sources.list or {apt}/sources.list.d; "
-            "set base.mirror to one, such as the URL that `deb` lines for your network name"
+            "set base.mirror to the URL of one (what stands after `deb` in a Debian machine's sources.list)"
         )
     return Mirror(found[""], found.get("-updates", ""), found.get("-security", ""))
 

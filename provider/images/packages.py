@@ -25,6 +25,12 @@ HARVEST = Path(__file__).with_name("harvest.sh")
 LOWEST_DESCRIPTOR = 60
 """apt and mmdebstrap talk over low descriptors by number, so ours keep away."""
 
+ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "INITRD": "No",  # the kernel's package would make one of its own, which takes longer than all of prepare.sh
+}
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -76,6 +82,7 @@ def bootstrap_argv(
     return [
         *("setpriv", "--pdeathsig", "TERM", "mmdebstrap", f"--mode={mode}", "--verbose", "--variant=minbase"),
         *("--format=null", "--architectures=amd64", f"--include={','.join(recipe.PACKAGES)}"),
+        "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclusions()),
         *(f"--aptopt={option}" for option in apt),
         *(f"--customize-hook={hook}" for hook in hooks),
@@ -159,7 +166,7 @@ def _bootstrap(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "TMPDIR": scratch, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
+            env={**os.environ, **ENVIRONMENT, "TMPDIR": scratch},
             pass_fds=descriptors,
         )
         threading.Thread(target=_stop_when, args=(cancelled, process), daemon=True).start()

@@ -55,7 +55,7 @@ class Stages:
 
     def failure(self, code: int) -> str:
         """One message for an mmdebstrap that ended with `code`: its complaints, at most six lines."""
-        errors = [line for line in self._tail if re.match(r"(E|Err:\d+|dpkg): ?", line)]
+        errors = [line for line in self._tail if re.match(r"E: |Err:\d|dpkg: error", line)]
         # mmdebstrap repeats whole command lines; the first words say what there is to say.
         told = list(dict.fromkeys(line[:300] for line in errors)) or list(self._tail)[-6:]
         return "\n".join([f"base image: mmdebstrap ended with {code}:", *told[:6]])
