@@ -121,9 +121,15 @@ class Application(pulumi.ComponentResource):
             instances=backends,
             cache_seconds=plan.cache_seconds,
             timeout_seconds=plan.timeout_seconds,
+            probe_timeout=manager.vm.accelerator.apply(probe_timeout),
             opts=self._on(manager, *self._after["router"]),
         )
         return plan.path
+
+
+def probe_timeout(accelerator: str) -> float:
+    """Seconds an instance has to answer a health check: an emulated one is slow when its node is busy."""
+    return 2.0 if accelerator == "tcg" else 0.5
 
 
 def release_script(plan: Plan, image: str) -> str:

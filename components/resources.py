@@ -317,7 +317,10 @@ class Instance(_Resource):
 
 
 class Route(_Resource):
-    """A path prefix of the router, led to an application's instances (`{"address", "port"}` each)."""
+    """A path prefix of the router, led to an application's instances (`{"address", "port"}` each).
+
+    `probe_timeout`: seconds that an instance has to answer each of the router's health checks.
+    """
 
     TYPE, OUTPUTS = "Route", ()
 
@@ -334,6 +337,7 @@ class Route(_Resource):
         instances: Sequence[pulumi.Input[Mapping[str, Any]]],
         cache_seconds: int,
         timeout_seconds: int,
+        probe_timeout: pulumi.Input[float] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -346,5 +350,6 @@ class Route(_Resource):
             "instances": list(instances),
             "cache_seconds": cache_seconds,
             "timeout_seconds": timeout_seconds,
+            "probe_timeout": probe_timeout,
         }
         super().__init__(name, inputs, opts)

@@ -46,7 +46,7 @@ class Router(LocalHost):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.port, self.cli_port = _free_ports(2)
+        self.port, self.cli_port = free_ports(2)
         self.state = folder / "state"
         self._settings = folder / "router.json"
         self._process: subprocess.Popen[bytes] | None = None
@@ -223,7 +223,8 @@ def wait_until(condition: Any, seconds: float = 10.0) -> None:
         time.sleep(0.05)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
