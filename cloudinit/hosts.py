@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from cloudinit.render import HostSeed, manager_cards, node_cards
-from services import dnsmasq, docker, firewall, squid
+from services import dnsmasq, docker, firewall, node_exporter, router, squid
 from services.dnsmasq import dnsmasq_files, hosts_file
 from services.docker import docker_files
 from services.files import File
 from services.firewall import firewall_files
 from services.kernel import kernel_files
 from services.network import HostEntry, NetworkSpec
+from services.node_exporter import node_exporter_files
+from services.registry import public_registry_files
 from services.squid import squid_files
 from services.ssh import ssh_files
 
@@ -25,14 +27,22 @@ def manager_files(
         *dnsmasq_files(network, hosts),
         hosts_file(network, hosts),
         *squid_files(network, allowed),
+        *public_registry_files(network),
+        *router.router_files(),
+        *node_exporter_files(network.manager),
         *kernel_files(),
         *ssh_files(LOGIN),
     )
 
 
-def node_files(network: NetworkSpec, ca_certificate: str) -> tuple[File, ...]:
-    """All files of a node's first boot: the same on every node."""
-    return (*docker_files(network, ca_certificate), *kernel_files(), *ssh_files(LOGIN))
+def node_files(network: NetworkSpec, ca_certificate: str, address: str) -> tuple[File, ...]:
+    """All files of a node's first boot; `address` is its own."""
+    return (
+        *docker_files(network, ca_certificate),
+        *node_exporter_files(address),
+        *kernel_files(),
+        *ssh_files(LOGIN),
+    )
 
 
 def manager_seed(
@@ -46,7 +56,7 @@ def manager_seed(
     host_private_key: str,
     host_public_key: str,
 ) -> HostSeed:
-    """`hosts` are all nodes that may ever join. Docker stays off: the manager runs no containers."""
+    """`hosts` are all nodes that may ever join. Docker starts at its first use: nothing here needs it."""
     return HostSeed(
         user=LOGIN,
         authorized_keys=(authorized_key,),
@@ -55,13 +65,15 @@ def manager_seed(
         files=manager_files(network, hosts, allowed),
         cards=manager_cards(nat_mac, internal_mac, f"{network.manager}/{network.network.prefixlen}"),
         units=(firewall.UNIT, dnsmasq.UNIT, squid.UNIT),
-        units_off=("docker.socket", docker.UNIT, "containerd.service"),
+        units_late=(router.UNIT, node_exporter.UNIT),
+        units_off=(docker.UNIT, "containerd.service"),
     )
 
 
 def node_seed(
     network: NetworkSpec,
     ca_certificate: str,
+    address: str,
     *,
     internal_mac: str,
     authorized_key: str,
@@ -74,6 +86,7 @@ def node_seed(
         authorized_keys=(authorized_key,),
         host_private_key=host_private_key,
         host_public_key=host_public_key,
-        files=node_files(network, ca_certificate),
+        files=node_files(network, ca_certificate, address),
         cards=node_cards(internal_mac),
+        units_late=(node_exporter.UNIT,),
     )

@@ -43,7 +43,8 @@ class HostSeed:
     """What a machine starts with. No secret but its own SSH host key belongs here.
 
     `units` are started as soon as the files are there, by their own ordering, and at every boot;
-    `units_off` are stopped before they had time to start, and are at no boot.
+    `units_late` likewise, but after there is a login; `units_off` are stopped before they had time to
+    start, and are at no boot.
     """
 
     user: str
@@ -53,6 +54,7 @@ class HostSeed:
     files: tuple[File, ...] = ()
     cards: tuple[CardSpec, ...] = ()
     units: tuple[str, ...] = ()
+    units_late: tuple[str, ...] = ()
     units_off: tuple[str, ...] = ()
 
 
@@ -76,8 +78,11 @@ def _later(host: HostSeed) -> list[list[str]]:
     """Commands for the boots to come."""
     # Without its detour for old init scripts, which has systemd reload itself for each unit.
     systemctl = ["env", "SYSTEMCTL_SKIP_SYSV=1", "systemctl", "-q"]
-    commands = [[*systemctl, "enable", "--no-reload", *host.units]] if host.units else []
-    return commands + ([[*systemctl, "disable", "--no-reload", *host.units_off]] if host.units_off else [])
+    late = [["systemctl", "start", "--no-block", *host.units_late]] if host.units_late else []
+    on, off = (*host.units, *host.units_late), host.units_off
+    enable = [[*systemctl, "enable", "--no-reload", *on]] if on else []
+    disable = [[*systemctl, "disable", "--no-reload", *off]] if off else []
+    return late + enable + disable
 
 
 def meta_data(uuid: str, hostname: str | None = None) -> str:

@@ -37,18 +37,18 @@ class Node(pulumi.ComponentResource):
 
     def _machine(self, size: Size) -> Machine:
         around, trust = self._around, self._around.trust
-        address = mac(around.stack, self._host, "internal")
+        address, card = around.config.network.address(self._host), mac(around.stack, self._host, "internal")
         seed = pulumi.Output.all(
             ca_certificate=trust.authority.certificate,
             authorized_key=trust.login.public_key,
             host_private_key=trust.host_keys[self._host].private_key,
             host_public_key=trust.host_keys[self._host].public_key,
-        ).apply(lambda known: node_seed(around.network_spec, internal_mac=address, **known))
+        ).apply(lambda known: node_seed(around.network_spec, address=address, internal_mac=card, **known))
         return virtual_machine(
             around,
             self._host,
             size,
-            cards=[{"network": around.network.id, "mac": address}],
+            cards=[{"network": around.network.id, "mac": card}],
             seed=seed,
             ssh_port=None,
             parent=self,

@@ -1,6 +1,6 @@
 """The private registry on the manager: TLS by the stack's own CA, and a password.
 
-All of it comes by SSH, after the first boot: the certificate's key and the password's hash are secrets.
+The certificate's key and the password's hash are secrets: they come by SSH, after the first boot.
 """
 
 from services.files import File
@@ -19,6 +19,20 @@ def registry_host(network: NetworkSpec) -> str:
     return f"{network.manager_name}:{PORT}"
 
 
+def public_registry_files(network: NetworkSpec) -> tuple[File, ...]:
+    """What is no secret, and so is there from the first boot."""
+    values = {
+        "address": f"{network.manager}:{PORT}",
+        "host": f"https://{registry_host(network)}",
+        "folder": FOLDER,
+        "storage": STORAGE,
+    }
+    return (
+        File(f"{FOLDER}/config.yml", render("registry.yml.j2", **values)),
+        File(f"/etc/systemd/system/{UNIT}", render("docker-registry.service.j2", **values)),
+    )
+
+
 def registry_files(
     network: NetworkSpec, certificate: str, private_key: str, username: str, bcrypt: str
 ) -> tuple[File, ...]:
@@ -26,17 +40,11 @@ def registry_files(
 
     Each request costs one bcrypt, on an emulated machine a long one: a random password needs no high cost.
     """
-    values = {
-        "address": f"{network.manager}:{PORT}",
-        "folder": FOLDER,
-        "storage": STORAGE,
-    }
     return (
-        File(f"{FOLDER}/config.yml", render("registry.yml.j2", **values)),
+        *public_registry_files(network),
         File(f"{FOLDER}/tls.crt", certificate),
         File(f"{FOLDER}/tls.key", private_key, "0400", OWNER),
         File(f"{FOLDER}/htpasswd", f"{username}:{bcrypt}\n", "0400", OWNER),
-        File(f"/etc/systemd/system/{UNIT}", render("docker-registry.service.j2", **values)),
     )
 
 
