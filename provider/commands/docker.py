@@ -15,7 +15,7 @@ FIRST_PORT, PORTS, TRIED_PORTS = 20000, 10000, 64
 SECRETS = "/var/lib/matrix/secrets"
 FINISHED = "/var/lib/matrix/instances"
 """A file here says that a container was once healthy, and so may be in use."""
-RESERVED = "/run/matrix-ports"
+RESERVED, LOCKS = "/run/matrix-ports", "/run/matrix-locks"
 NO_FILE = "-"
 LOG_LINES = 20
 TMPFS = "/tmp:rw,nosuid,nodev,noexec,size=64m,mode=1777"  # noqa: S108 - a path in the container
@@ -35,6 +35,10 @@ class Container:
     memory: int
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
+
+
+LISTED = '{{.Names}} ={{.Label "matrix.port"}} ={{.Label "matrix.instance"}}'
+LOCK_SECONDS = 600
 
 
 def candidate_ports(name: str) -> list[int]:
@@ -98,30 +102,33 @@ def start(container: Container) -> str:
     Answers `port N` (0 for a job), then `state STATE PID EXIT RESTARTS`. stdin is `secret_files`.
     """
     name, docker_options = container.name, " ".join(options(container))
-    image = shlex.quote(container.image)
-    label = shlex.quote(f"label=matrix.instance={container.instance}")
-    listing = f"docker ps -a --format '{{{{.Names}}}} {{{{.Label \"matrix.port\"}}}}' --filter {label}"
+    image, owner = shlex.quote(container.image), shlex.quote(container.instance)
     lines = [
         "set -eu",
-        f"mkdir -p {FINISHED} {RESERVED}",
+        f"mkdir -p {FINISHED} {RESERVED} {LOCKS}",
         f"install -d -m 0700 {SECRETS}",
-        "port=0 known=",
+        # A run that was killed leaves its script running here: what it makes is waited for and adopted.
+        f"exec 9>{LOCKS}/{name}",
+        f"flock -w {LOCK_SECONDS} 9",
+        "port=0 known= taken=",
         # Read first, so that no command in the loop reads the list in its place.
-        f"leftovers=$({listing})",
-        "while read -r other at; do",
+        f"present=$(docker ps -a --format '{LISTED}')",
+        "while read -r other at owner; do",
+        "    at=${at#=}",
+        # Published ports of stopped containers count: they come back with the node.
+        '    taken="$taken $at"',
         f'    if [ "$other" = {name} ]; then known=yes port=${{at:-0}}',
-        f'    elif [ -n "$other" ] && [ ! -e {FINISHED}/"$other" ]; then',
+        f'    elif [ "${{owner#=}}" = {owner} ] && [ ! -e {FINISHED}/"$other" ]; then',
         '        docker rm -f "$other" >/dev/null </dev/null',
         f'        rm -rf {SECRETS}/"$other"',
         "    fi",
-        "done <<EOF\n$leftovers\nEOF",
-        # A job that failed is run anew; a service that stopped is started.
+        "done <<EOF\n$present\nEOF",
         *(_drop_failed_job(name) if container.port is None else []),
-        *_unpack_secrets(container),
         'if [ -n "$known" ]; then',
         *_indented(_user_owns_secrets(container)),
         f"    docker start {name} >/dev/null",
         "else",
+        *_indented(_unpack_secrets(container)),
         *_indented(_create(container, docker_options, image)),
         "fi",
         'echo "port $port"',
@@ -148,9 +155,7 @@ def _create(container: Container, docker_options: str, image: str) -> list[str]:
     ports = " ".join(map(str, candidate_ports(container.name)))
     reserve = f'ln -s {container.name} {RESERVED}/"$port" 2>/dev/null'
     return [
-        # Published ports of stopped containers count: they come back with the node.
-        "taken=\" $(docker ps -a --format '{{.Label \"matrix.port\"}}' | tr '\\n' ' ')\"",
-        "taken=\"$taken $(ss -Htln | awk '{ sub(/.*:/, \"\", $4); print $4 }' | tr '\\n' ' ') \"",
+        "taken=\" $taken $(ss -Htln | awk '{ sub(/.*:/, \"\", $4); print $4 }' | tr '\\n' ' ') \"",
         "port=",
         f"for candidate in {ports}; do",
         '    case "$taken" in *" $candidate "*) continue ;; esac',
@@ -250,7 +255,7 @@ def watch(name: str, url: str, pid: int, seconds: int) -> str:
 
 
 def _ask(url: str) -> str:
-    ask = f"curl -s -o /dev/null -m 5 -w '%{{http_code}}' {shlex.quote(url)}"
+    ask = f"curl -s --noproxy '*' -o /dev/null -m 5 -w '%{{http_code}}' {shlex.quote(url)}"
     return f"if status=$({ask}); then failed=0; else failed=$?; fi"
 
 
@@ -275,7 +280,7 @@ def remove(name: str, image: str, grace: int) -> str:
             f"docker stop -t {grace} {name} >/dev/null 2>&1 || true",
             f"gone=$(docker rm -f -v {name} 2>&1) || case \"$gone\" in *'No such container'*) ;; "
             '*) echo "$gone" >&2; exit 1 ;; esac',
-            f"rm -rf {SECRETS}/{name} {FINISHED}/{name}",
+            f"rm -rf {SECRETS}/{name} {FINISHED}/{name} {LOCKS}/{name}",
             f"docker rmi {shlex.quote(image)} >/dev/null 2>&1 || true" if image else "true",
         ]
     )

@@ -116,6 +116,7 @@ def test_the_same_source_gives_the_same_digest_elsewhere(
     building.write_source(context.project / "app", "a page")
     first = IMAGES.create(context, checked(context, inputs(registry, source="app")))
     monkeypatch.setattr(builder, "cache_folder", lambda: tmp_path / "another cache")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     building.write_source(context.project / "other", "a page")
     second = IMAGES.create(context, checked(context, inputs(registry, source="other")))
     assert second.identifier == first.identifier

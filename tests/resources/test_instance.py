@@ -85,7 +85,7 @@ def context(
     monkeypatch.setattr(instance, "SLICE", 1)
     node.commands.clear()
     yield Context("dev", "web-node2", tmp_path, shown.append, threading.Event())
-    node.run("docker ps -aq | xargs -r docker rm -f >/dev/null; rm -rf /var/lib/matrix /run/matrix-ports")
+    node.run("docker ps -aq | xargs -r docker rm -f >/dev/null; rm -rf /var/lib/matrix /run/matrix-*")
 
 
 def inputs(images: dict[str, str], name: str = "web", **changes: Any) -> dict[str, Any]:
@@ -271,6 +271,33 @@ def test_a_retry_adopts_its_own_leftover(context: Context, node: Node, images: d
     again = INSTANCES.create(context, inputs(images))
     assert again == made
     assert inspect(node, made.outputs["container"])["Id"] == before
+
+
+def test_a_container_that_is_adopted_keeps_its_secrets(
+    context: Context, node: Node, images: dict[str, str]
+) -> None:
+    given = inputs(images, secrets={"token": "canary"})
+    container = INSTANCES.create(context, given).outputs["container"]
+    INSTANCES.create(context, given)
+    assert node.run(f"docker exec {container} /bin/busybox cat /run/secrets/token").stdout == "canary"
+
+
+def test_a_retry_waits_for_the_script_of_a_run_that_was_killed(
+    context: Context, node: Node, images: dict[str, str]
+) -> None:
+    """Both make the same container; the one that comes second adopts it."""
+    made = []
+    threads = [
+        threading.Thread(target=lambda: made.append(INSTANCES.create(context, inputs(images))))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(made) == 3
+    assert made[0] == made[1] == made[2]
+    assert containers(node) == [made[0].outputs["container"]]
 
 
 def test_a_leftover_of_an_interrupted_run_goes_and_a_finished_one_stays(
