@@ -7,7 +7,7 @@ import pulumi
 from pulumi_command import remote
 
 from components.machines import Machine, command_connection
-from components.resources import ApplicationImage, Instance, Route
+from components.resources import ApplicationBuild, ApplicationImage, Instance, Route
 from config import Application as Plan
 from config import Placement
 
@@ -44,6 +44,7 @@ class Application(pulumi.ComponentResource):
         )
         self.name = plan.name
         self._plan, self._nodes, self._after = plan, nodes, after
+        built = self._build()
         self.image = ApplicationImage(
             f"{plan.name}-image",
             repository=plan.name,
@@ -53,12 +54,20 @@ class Application(pulumi.ComponentResource):
             source=plan.source,
             archive=plan.archive,
             image=plan.image,
-            opts=self._on(manager, *after["manager"]),
+            opts=self._on(manager, *after["manager"], *built),
         )
         release = self._release(nodes[plan.placements[0].node]) if plan.release and plan.placements else None
         self.instances = [self._instance(placement, release) for placement in plan.placements]
         self.url = self._route(manager)
         self.register_outputs({"image": self.image.reference})
+
+    def _build(self) -> list[pulumi.Resource]:
+        """What takes the longest without a machine goes first, beside the machines' boot."""
+        plan = self._plan
+        if plan.source is None:
+            return []
+        child = pulumi.ResourceOptions(parent=self)
+        return [ApplicationBuild(f"{plan.name}-build", repository=plan.name, source=plan.source, opts=child)]
 
     def _on(self, machine: Machine, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """What is on a machine goes with it: no need to clean up a disk that is being deleted."""
@@ -69,7 +78,7 @@ class Application(pulumi.ComponentResource):
         values = {name: secret.output for name, secret in plan.secrets.items()}
         return remote.Command(
             f"{plan.name}-release",
-            connection=command_connection(node.raw_connection),
+            connection=command_connection(node.connection),
             create=self.image.reference.apply(lambda image: release_script(plan, image)),
             stdin=pulumi.Output.json_dumps(values),
             triggers=[self.image.reference, node.incarnation],

@@ -30,20 +30,16 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that others build on. `connection` is known once the machine is up."""
+    """A machine that others build on. They name its `incarnation`, and so wait until it is up."""
 
     host: str
     address: str
     vm: VirtualMachine
-    raw_connection: Mapping[str, Any]
+    connection: Mapping[str, Any]
 
     @property
     def incarnation(self) -> pulumi.Output[str]:
         return self.vm.incarnation
-
-    @property
-    def connection(self) -> pulumi.Output[Any]:
-        return pulumi.Output.all(self.raw_connection, self.vm.incarnation).apply(lambda known: known[0])
 
 
 def connection_to(around: Surroundings, host: str) -> dict[str, Any]:

@@ -234,6 +234,19 @@ class Service(_Resource):
         super().__init__(name, inputs, opts)
 
 
+class ApplicationBuild(_Resource):
+    """An application's image, built on this computer from a folder with a Dockerfile (relative to the
+    project). It needs no machine, so it is made while they boot. `source_digest` as in ApplicationImage."""
+
+    TYPE, OUTPUTS = "ApplicationBuild", ("digest",)
+    digest: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, *, repository: str, source: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(name, {"repository": repository, "source": source}, opts)
+
+
 class ApplicationImage(_Resource):
     """An application's container image in the private registry; the id is `repository@sha256:…`.
 

@@ -11,6 +11,7 @@ from provider.resources.base import Resource
 logger = logging.getLogger(__name__)
 
 HANDLERS: Mapping[str, str] = {
+    "ApplicationBuild": "provider.resources.application_build:ApplicationBuildResource",
     "ApplicationImage": "provider.resources.application_image:ApplicationImageResource",
     "BaseImage": "provider.resources.base_image:BaseImageResource",
     "Certificate": "provider.resources.certificate:CertificateResource",

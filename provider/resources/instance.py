@@ -17,10 +17,12 @@ from provider.resources.base import Context, Created, Failure, Found, Properties
 PULL_SECONDS = 600.0
 JOB_SECONDS = 900.0
 ANSWERING_SECONDS = 60.0
-"""For a container that answers, but not well, or hangs: it is judged after this time."""
-SILENT_SECONDS = 120.0
-"""For one that does not listen yet: a runtime on an emulated machine takes its time."""
+"""For a container that answers, but not with 200: it is judged after this time."""
+SILENT_SECONDS = 180.0
+"""For one that does not answer yet: a runtime on an emulated machine takes its time."""
 SLICE = 5
+WATCH_SECONDS = 240.0
+"""For one look at a slice: five tries of five seconds, many times slower where several machines start."""
 STOP_GRACE = 30
 JOB_LOG_LINES = 50
 REFUSED, NO_ANSWER_IN_TIME = "7", "28"
@@ -220,14 +222,14 @@ class _Run:
         began = time.monotonic()
         while True:
             script = docker.watch(self.name, self.url, self.pid, SLICE)
-            answer = docker.parse(self.host.sudo(script, timeout=SLICE * 10).stdout)
+            answer = docker.parse(self.host.sudo(script, timeout=WATCH_SECONDS).stdout)
             status, failed = answer["health"]
             if "state" in answer:
                 raise UserError(f"{self.what}: {_ended(answer['state'])}\n{self._log()}")
             if status == "200":
                 return self.outputs("")
             seen = f"status {status}" if failed == "0" else CURL_TEXTS.get(failed, f"curl exit code {failed}")
-            silent = failed not in ("0", NO_ANSWER_IN_TIME)
+            silent = failed != "0"
             limit = self.context.timeout or (SILENT_SECONDS if silent else ANSWERING_SECONDS)
             if time.monotonic() - began > limit:
                 raise UserError(

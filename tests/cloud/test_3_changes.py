@@ -40,6 +40,7 @@ def test_a_changed_source_changes_its_application_alone(cloud: Cloud) -> None:
         done = cloud.matrix("up", "--yes")
     print(done.seconds, load)
     assert cloud.changed(before) == {
+        "simplewebapp1-build",
         "simplewebapp1-image",
         "simplewebapp1-node2",
         "simplewebapp1-node3",
