@@ -35,6 +35,10 @@ class NotUp(UserError):
     """The machine did not come up. The text names the stage and the cause."""
 
 
+class FirstBootFailed(NotUp):
+    """cloud-init has ended and failed: another wait cannot help, only another first boot."""
+
+
 @dataclass
 class Failures:
     """Hosts that did not come up in this run, so that nobody waits for a way through them."""
@@ -96,7 +100,7 @@ class Boot:
             self.cancelled.wait(self.patience.pause)
 
     def await_cloud_init(self) -> None:
-        """Until cloud-init has ended. NotUp: it reports errors, or takes too long; Cancelled."""
+        """Until cloud-init has ended well. FirstBootFailed; NotUp: it takes too long; Cancelled."""
         end = time.monotonic() + self.patience.cloud_init
         last = "it has not ended"
         while time.monotonic() < end:
@@ -157,9 +161,9 @@ def _judge(result: str) -> None:
     try:
         errors = json.loads(result)["v1"]["errors"]
     except (ValueError, KeyError, TypeError):
-        raise NotUp(f"cloud-init's result cannot be read: {result[:200]}") from None
+        raise FirstBootFailed(f"cloud-init's result cannot be read: {result[:200]}") from None
     if errors:
-        raise NotUp("cloud-init failed: " + "; ".join(str(error) for error in errors))
+        raise FirstBootFailed("cloud-init failed: " + "; ".join(str(error) for error in errors))
 
 
 def _address(connection: Mapping[str, Any]) -> tuple[str, int]:

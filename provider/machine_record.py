@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import shutil
 import uuid as uuids
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,24 @@ def origin(inputs: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class BootRecord:
-    """`incarnation` is new each time the machine is made; `ready` once its first boot has ended well.
-    `inputs` are all but the secret ones, for an import."""
+    """`incarnation` is new each time the machine is made; its first boot has ended well once it is `ready`,
+    otherwise once it has `failed`. `inputs` are all but the secret ones, for an import."""
 
     uuid: str
     incarnation: str
     origin: str
     ready: bool = False
+    failed: bool = False
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
 def fresh(uuid: str, inputs: Mapping[str, Any]) -> BootRecord:
     return BootRecord(uuid, str(uuids.uuid4()), origin(inputs), inputs=recordable(inputs))
+
+
+def is_current(record: BootRecord, inputs: Mapping[str, Any]) -> bool:
+    """Whether the first boot of these inputs has been made, or can still be: then the machine is kept."""
+    return not record.failed and record.origin == origin(inputs)
 
 
 def recordable(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +82,15 @@ def every(stack_dir: Path) -> Iterator[tuple[Path, BootRecord]]:
         record = load(file.parent)
         if record:
             yield file.parent, record
+
+
+def remove(target: Path) -> None:
+    """Remove a machine's folder, and the folders above it in the stack when they are empty then."""
+    if target.exists():
+        shutil.rmtree(target)
+    for parent in (target.parent, target.parent.parent):
+        with suppress(OSError):
+            parent.rmdir()
 
 
 def find(stack_dir: Path, uuid: str) -> tuple[Path, BootRecord] | None:

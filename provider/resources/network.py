@@ -3,7 +3,6 @@
 import ipaddress
 import json
 import re
-import shutil
 from pathlib import Path
 
 from provider import machine_record as records
@@ -66,7 +65,7 @@ class NetworkResource(Resource):
         hypervisor.delete_network(context.stack, identifier)
         file = _file(context, identifier)
         file.unlink(missing_ok=True)
-        for folder in (context.stack_dir / "machines", file.parent, context.stack_dir):
+        for folder in (file.parent, context.stack_dir):
             _remove_if_empty(folder)
 
     def _make_so(self, context: Context, name: str, inputs: Properties) -> None:
@@ -94,11 +93,10 @@ def _sweep(context: Context, hypervisor: Hypervisor, network: str) -> None:
         joined = any(card["network"] == network for card in record.inputs["cards"])
         if joined and not record.ready:
             hypervisor.delete(record.uuid)
-            if folder.exists():
-                shutil.rmtree(folder)
-    for folder in (context.stack_dir / "machines").glob("*"):
+            records.remove(folder)
+    for folder in list((context.stack_dir / "machines").glob("*")):
         if {path.name for path in folder.iterdir()} <= LEFTOVERS and not records.load(folder):
-            shutil.rmtree(folder)
+            records.remove(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:

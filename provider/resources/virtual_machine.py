@@ -1,12 +1,11 @@
 """VirtualMachine: a clone of a base image, created when its SSH answers with the expected host key."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from provider import machine_record as records
-from provider.boot import FAILURES, Boot
+from provider.boot import FAILURES, Boot, FirstBootFailed, Patience
 from provider.errors import Cancelled, HalfMade, UserError
 from provider.hypervisors.base import Card, Forward, Hypervisor, Machine, PowerState, Status
 from provider.machine_record import BootRecord
@@ -63,14 +62,15 @@ class VirtualMachineResource(Resource):
             raise UserError(
                 f'VM "{inputs["hostname"]}": {folder} belongs to another machine; not touching it'
             )
-        stale = record is None or record.origin != records.origin(inputs)
-        if stale or hypervisor.status(uuid).state is PowerState.BROKEN:
-            # A leftover with other keys or another image; nothing of it is worth keeping.
-            hypervisor.delete(uuid)
-            record = None
         context.progress("cloning")
-        record = record or records.fresh(uuid, inputs)
-        record = self._made(context, hypervisor, inputs, record)
+        broken = hypervisor.status(uuid).state is PowerState.BROKEN
+        if record and records.is_current(record, inputs) and not broken:
+            hypervisor.create(self._seeded(context, inputs, record))
+        else:
+            # A leftover with other keys or another image, or one that failed: nothing of it is worth keeping.
+            hypervisor.delete(uuid)
+            record = records.fresh(uuid, inputs)
+            self._made(context, hypervisor, inputs, record)
         return Created(uuid, self._brought_up(context, hypervisor, inputs, record))
 
     def read(self, context: Context, identifier: str, inputs: Properties, state: Properties) -> Found | None:
@@ -95,6 +95,8 @@ class VirtualMachineResource(Resource):
         if found is None or status.state in UNUSABLE:
             return self.create(context, new).outputs
         folder, record = found
+        if not record.ready and not records.is_current(record, new):
+            return self.create(context, new).outputs
         record = replace(record, inputs=records.recordable(new))
         records.save(folder, record)
         self._resize(context, hypervisor, identifier, status, new)
@@ -106,28 +108,27 @@ class VirtualMachineResource(Resource):
         known = {**(found[1].inputs if found else {}), **state}
         context.progress("deleting")
         hypervisor_of(context, known).delete(identifier)
-        if found and found[0].exists():
-            shutil.rmtree(found[0])
+        if found:
+            records.remove(found[0])
 
-    def _made(
-        self, context: Context, hypervisor: Hypervisor, inputs: Properties, record: BootRecord
-    ) -> BootRecord:
-        """Record, seed and clone; nothing of them stays when the hypervisor refuses."""
+    def _made(self, context: Context, hypervisor: Hypervisor, inputs: Properties, record: BootRecord) -> None:
+        """A new machine; nothing of it stays when the hypervisor refuses."""
         folder = records.folder(context.stack_dir, inputs["hostname"])
-        machine = _machine(context, inputs, record)
         records.save(folder, record)
         try:
-            if machine.seed:
-                seed = meta_data(record.uuid, machine.name)
-                write_seed(machine.seed, inputs["user_data"], seed, inputs["network_config"])
-            hypervisor.create(machine)
+            hypervisor.create(self._seeded(context, inputs, record))
         except UserError:
-            if hypervisor.status(record.uuid).state is PowerState.ABSENT:
-                shutil.rmtree(folder)
-            else:
-                hypervisor.delete(record.uuid)
+            hypervisor.delete(record.uuid)
+            records.remove(folder)
             raise
-        return record
+
+    def _seeded(self, context: Context, inputs: Properties, record: BootRecord) -> Machine:
+        """The machine, with its seed written when its first boot is still to end."""
+        machine = _machine(context, inputs, record)
+        if machine.seed:
+            named = meta_data(record.uuid, machine.name)
+            write_seed(machine.seed, inputs["user_data"], named, inputs["network_config"])
+        return machine
 
     def _brought_up(
         self, context: Context, hypervisor: Hypervisor, inputs: Properties, record: BootRecord
@@ -141,7 +142,9 @@ class VirtualMachineResource(Resource):
             context.stack,
             inputs["connection"],
             context.cancelled,
+            Patience(ssh=context.timeout) if context.timeout else Patience(),
         )
+        folder = records.folder(context.stack_dir, inputs["hostname"])
         stage = "stopping"
         try:
             if not inputs.get("running", True):
@@ -153,14 +156,14 @@ class VirtualMachineResource(Resource):
                 context.progress(stage)
                 step()
             if not record.ready:
-                records.save(
-                    records.folder(context.stack_dir, inputs["hostname"]), replace(record, ready=True)
-                )
+                records.save(folder, replace(record, ready=True))
             return {**outputs, "accelerator": hypervisor.status(record.uuid).accelerator}
         except Cancelled as error:
             raise HalfMade(record.uuid, outputs, [f'VM "{inputs["hostname"]}": {error}']) from error
         except UserError as error:
             FAILURES.add(inputs["connection"], inputs["hostname"])
+            if isinstance(error, FirstBootFailed):
+                records.save(folder, replace(record, failed=True))
             raise HalfMade(record.uuid, outputs, [boot.explain(stage, error)]) from error
 
     def _resize(
@@ -169,6 +172,9 @@ class VirtualMachineResource(Resource):
         wanted = (new["cpus"], new["memory"], new["disk"])
         if (status.cpus, status.memory, status.disk) == wanted:
             return
+        if new["disk"] < status.disk:
+            need, has = status.disk, f'which VM "{new["hostname"]}" has already'
+            raise UserError(f"disk: got {new['disk']} GiB; need at least {need}, {has}; try {need}")
         if status.state is PowerState.RUNNING:
             context.progress("stopping for new sizes")
         hypervisor.stop(uuid, "graceful", STOP_DEADLINE)

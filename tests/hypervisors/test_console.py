@@ -7,7 +7,7 @@ from provider.hypervisors.qemu import console
 
 def test_the_tail_is_plain_text(tmp_path: Path) -> None:
     file = tmp_path / "console.log"
-    file.write_bytes(b"first\r\n\x1b[0;32m  OK  \x1b[0m] Started\r\n\r\n\xff\x07login: ")
+    file.write_bytes(b"first\r\n\x1b[0;32m  OK  \x1b[0m] Started\r\n\x1b[!p\x1b]104\x07\r\n\xff\x07login: ")
     assert console.tail(file, 2) == ["  OK  ] Started", "\ufffdlogin:"]
     assert console.tail(tmp_path / "none", 5) == []
 

@@ -10,8 +10,10 @@ import psutil
 import pytest
 
 from provider import machine_record as records
-from provider.errors import HalfMade
+from provider.boot import Boot, FirstBootFailed, NotUp
+from provider.errors import HalfMade, UserError
 from provider.hypervisors.base import PowerState
+from provider.hypervisors.qemu import live
 from provider.hypervisors.qemu.driver import Qemu
 from provider.resources.base import UNKNOWN, Context, Failure
 from provider.resources.network import NetworkResource
@@ -130,11 +132,75 @@ def test_a_create_that_was_killed_is_taken_up(cleaned: Path) -> None:
     assert made.outputs["accelerator"] in {"kvm", "tcg"}
 
 
-def test_a_leftover_with_other_keys_is_made_anew(tmp_path: Path) -> None:
-    """Its first boot is over, so new keys could not reach it."""
-    record = records.fresh("u", INPUTS)
-    assert record.origin != records.fresh("u", {**INPUTS, "user_data": "other keys"}).origin
-    assert record.origin == records.fresh("u", {**INPUTS, "memory": 4096}).origin
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({}, True), ({"user_data": "other keys"}, False), ({"image": {"id": "def"}}, False)],
+)
+def test_a_leftover_of_other_inputs_is_made_anew(
+    change: dict[str, Any], same: bool, cleaned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first boot is begun, so new keys could not reach it. QEMU is real, its guest is not awaited."""
+    made = half_made(cleaned, monkeypatch, NotUp("no SSH after 900 s"))
+    comes_up(monkeypatch)
+    inputs = guest_inputs()
+    image = (
+        {**change.get("image", {}), "path": inputs["image"]["path"]} if "image" in change else inputs["image"]
+    )
+    outputs = VM.update(context(cleaned), made.identifier, {}, {**inputs, **change, "image": image})
+    assert (outputs["incarnation"] == made.outputs["incarnation"]) is same
+
+
+def test_a_first_boot_that_failed_is_made_anew(cleaned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cloud-init runs once: waiting for it again would show the same failure for ever."""
+    made = half_made(cleaned, monkeypatch, FirstBootFailed("cloud-init failed: bad key"))
+    assert made.reasons[0].startswith('VM "node2" stopped at: waiting for SSH\ncloud-init failed: bad key\n')
+    comes_up(monkeypatch)
+    outputs = VM.update(context(cleaned), made.identifier, {}, guest_inputs())
+    assert outputs["incarnation"] != made.outputs["incarnation"]
+    found = VM.read(context(cleaned), made.identifier, guest_inputs(), outputs)
+    assert found is not None
+    assert found.outputs == outputs
+
+
+def test_a_smaller_disk_is_refused_before_anything_stops(
+    cleaned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {**guest_inputs(), "disk": 2}
+    comes_up(monkeypatch)
+    made = VM.create(context(cleaned), inputs)
+    with pytest.raises(UserError) as error:
+        VM.update(context(cleaned), made.identifier, inputs, {**inputs, "disk": 1})
+    assert str(error.value) == 'disk: got 1 GiB; need at least 2, which VM "node2" has already; try 2'
+    assert Qemu(cleaned / ".matrix").status(made.identifier).state is PowerState.RUNNING
+
+
+def test_nothing_stays_of_a_machine_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^base image /cache/abc/disk\.qcow2 is missing; run up --refresh"):
+        VM.create(context(tmp_path), INPUTS)
+    assert not (tmp_path / ".matrix" / "dev").exists()
+
+
+def comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest is not awaited; it does not take part in the unplugging of its seed either."""
+    monkeypatch.setattr(Boot, "await_ssh", lambda self: None)
+    monkeypatch.setattr(Boot, "await_cloud_init", lambda self: None)
+    monkeypatch.setattr(live, "UNPLUG_DEADLINE", 0)
+
+
+def guest_inputs() -> dict[str, Any]:
+    card = {"network": "nat", "mac": guests.MAC}
+    image = {"id": "tiny", "path": str(guests.tiny_image())}
+    return {**INPUTS, "image": image, "cards": [card], "cpus": 1, "memory": 192, "disk": 1}
+
+
+def half_made(project: Path, monkeypatch: pytest.MonkeyPatch, cause: NotUp) -> HalfMade:
+    def fails(boot: Boot) -> None:
+        raise cause
+
+    monkeypatch.setattr(Boot, "await_ssh", fails)
+    with pytest.raises(HalfMade) as made:
+        VM.create(context(project), guest_inputs())
+    return made.value
 
 
 def test_the_network_takes_a_killed_creation_with_it(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def _seed(seed: Path) -> list[str]:
 
 
 def _nat(forwards: Sequence[Forward]) -> str:
-    # IPv6 off: it would be a second, unfiltered way to services of this computer.
+    # QEMU leads 10.0.2.2 to this computer's 127.0.0.1 and has no switch for that alone (restrict=on shuts the
+    # outside too), so the guest's own packet filter must. IPv6 off: it would be a second such way.
     rules = "".join(f",hostfwd={hostfwd_rule(rule)}" for rule in forwards)
     return f"user,id={NAT_ID},ipv6=off{rules}"
 

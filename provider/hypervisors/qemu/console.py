@@ -6,7 +6,9 @@ from pathlib import Path
 LIMIT = 4 * 1024 * 1024
 KEPT = 256 * 1024
 # Colours, cursor movements and the like: they would play with the user's terminal.
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[78=>M]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f]"
+)
 
 
 def tail(file: Path, lines: int) -> list[str]:

@@ -177,8 +177,7 @@ class Qemu:
             remove_empty(machine.folder.parent, self._root)
 
     def list(self, stack: str) -> Sequence[str]:
-        machines = [record.load(folder) for folder in record.folders(self._root, stack)]
-        return [machine.uuid for machine in machines if machine]
+        return [machine.uuid for machine in record.readable(self._root, stack)]
 
     def _required(self, uuid: str) -> Live:
         machine = record.find(self._root, uuid)

@@ -67,11 +67,16 @@ def folders(root: Path, stack: str | None = None) -> Iterator[Path]:
             yield file.parent
 
 
-def find(root: Path, uuid: str) -> Machine | None:
-    for folder in folders(root):
-        # The text first: another machine's unreadable record must not get in the way.
-        if uuid in (folder / FILE).read_text(errors="replace"):
+def readable(root: Path, stack: str | None = None) -> Iterator[Machine]:
+    """Recorded machines; a damaged record must not hide the others."""
+    for folder in folders(root, stack):
+        try:
             machine = load(folder)
-            if machine and machine.uuid == uuid:
-                return machine
-    return None
+        except UserError:
+            continue
+        if machine:
+            yield machine
+
+
+def find(root: Path, uuid: str) -> Machine | None:
+    return next((machine for machine in readable(root) if machine.uuid == uuid), None)
