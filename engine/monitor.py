@@ -14,7 +14,7 @@ from engine.errors import EngineError, unsupported
 from engine.events import Diagnostic, Event, Progress
 from engine.execute import Deployment
 from engine.plan import Alias, Goal
-from engine.providers import DefaultProviders
+from engine.providers import DefaultProviders, version_inputs
 from engine.stack_config import Config
 from engine.values import Properties, Secret, decode, encode
 
@@ -176,9 +176,11 @@ def _refuse(request: resource_pb2.RegisterResourceRequest) -> None:
 
 def _goal(request: resource_pb2.RegisterResourceRequest) -> Goal:
     inputs = decode(request.object)
+    if urns.is_provider(request.type) and request.version:
+        inputs |= version_inputs(request.version)
     depending = {key: tuple(value.urns) for key, value in request.propertyDependencies.items()}
-    if not depending:
-        depending = {key: tuple(request.dependencies) for key in inputs}
+    usual = () if depending else tuple(request.dependencies)
+    depending = {**dict.fromkeys(request.object.fields, usual), **depending}
     decided = request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
     timeouts = request.customTimeouts
     return Goal(
@@ -188,7 +190,7 @@ def _goal(request: resource_pb2.RegisterResourceRequest) -> Goal:
         inputs=inputs,
         parent=request.parent,
         dependencies=tuple(request.dependencies),
-        property_dependencies={key: depending.get(key, ()) for key in {**inputs, **depending}},
+        property_dependencies=depending,
         protect=request.protect if request.HasField("protect") else None,
         retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else None,
         deleted_with=request.deletedWith,

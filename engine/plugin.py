@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from engine import urn as urns
 from engine.launch import Process
@@ -43,12 +45,13 @@ def channel(address: str) -> grpc.Channel:
 
 
 class PluginClient:
-    """A running plugin. `process` is None for one that somebody else has started at `address`."""
+    """A running plugin: the engine's own `process`, or one that somebody else has started at `address`."""
 
-    def __init__(self, package: str, process: Process | None, address: str = "") -> None:
+    def __init__(self, package: str, process: Process | None, address: str = "", engine: str = "") -> None:
         self.package = package
         self._process = process
-        self._address = address
+        self._address, self._engine = address, engine
+        self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stub: Any = None
         self._accepts_secrets = True
@@ -56,12 +59,9 @@ class PluginClient:
 
     def _call(self, method: str, request: Any) -> Any:
         """Raises HalfMade or ProviderError; a plugin that has died is reported with its last words."""
-        if self._stub is None:
-            address = self._process.address() if self._process else self._address
-            self._channel = channel(address)
-            self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
+        stub = self._connected()
         try:
-            return getattr(self._stub, method)(request)
+            return getattr(stub, method)(request)
         except grpc.RpcError as error:
             if half := _half_made(error):
                 raise half from None
@@ -70,6 +70,16 @@ class PluginClient:
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                 raise NotImplementedError from None
             raise ProviderError(error.details() or str(error.code())) from None
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._stub is None:
+                self._channel = channel(self._process.address() if self._process else self._address)
+                self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
+                if not self._process:
+                    with suppress(grpc.RpcError):  # not every provider wants to be greeted
+                        self._stub.Attach(plugin_pb2.PluginAttach(address=self._engine))
+            return self._stub
 
     def _encode(self, properties: Properties) -> Any:
         return encode(properties, self._accepts_secrets)

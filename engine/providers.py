@@ -48,7 +48,7 @@ class Loader:
         for entry in filter(None, attached.split(",")):
             name, _, port = entry.partition(":")
             if name == package:
-                return PluginClient(package, None, f"127.0.0.1:{port}")
+                return PluginClient(package, None, f"127.0.0.1:{port}", self._address)
         if package in self._folders:
             argv = python_plugin(self._folders[package])
         elif binary := installed_plugin(package, version):
@@ -82,6 +82,11 @@ class Loader:
 def version_of(inputs: Properties) -> str:
     version = inputs.get("version", "")
     return version if isinstance(version, str) else ""
+
+
+def version_inputs(version: str) -> Properties:
+    """How a provider resource says which version of its plugin it wants."""
+    return {"version": version, _INTERNAL: {}}
 
 
 def settings(inputs: Properties) -> Properties:
@@ -216,6 +221,6 @@ class DefaultProviders:
         inputs = self._settings(package)
         name = "default"
         if version:
-            inputs = {**inputs, "version": version, _INTERNAL: {}}
+            inputs = {**inputs, **version_inputs(version)}
             name = "default_" + "".join(c if c.isalnum() else "_" for c in version)
         return self._register(f"{urns.PROVIDER_TYPE}{package}", name, inputs)

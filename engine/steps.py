@@ -122,9 +122,13 @@ class Steps:
             done.append(old)
             if provider:
                 target = Target(new.urn, new.id, new.custom_timeouts.get("update", 0))
-                new.outputs = provider.update(
-                    target, old.inputs, old.outputs, new.inputs, new.ignore_changes, self.preview
-                )
+                try:
+                    new.outputs = provider.update(
+                        target, old.inputs, old.outputs, new.inputs, new.ignore_changes, self.preview
+                    )
+                except HalfMade:
+                    new.inputs = old.inputs  # so that the next run sees the same difference again
+                    raise
 
     @contextmanager
     def _journalled(

@@ -26,4 +26,4 @@ def plugin_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     monkeypatch.delenv("PULUMI_DEBUG_PROVIDERS", raising=False)
-    return Stack(tmp_path, plugin=True)
+    return Stack(tmp_path)

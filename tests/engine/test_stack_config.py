@@ -71,7 +71,7 @@ def test_one_value_changes_and_the_rest_of_the_file_stays(
     set_config(stack.root, "test", key, value, secret=False, path=path)
 
     text = file.read_text()
-    full = key if ":" in key else f"scratch:{key.split('.')[0]}"
+    full = key if ":" in key else f"scratch:{key.split('.', maxsplit=1)[0]}"
     assert line in text
     assert yaml.safe_load(text)["config"][full] == written
     kept = {name: item for name, item in yaml.safe_load(FILE)["config"].items() if name != full}

@@ -5,8 +5,9 @@ a change of `place` replaces it too, but the old one goes first; anything else i
 its inputs, `tag` (the id) and `key` (secret).
 
 Everything lives in a folder: `calls` (a JSON line a call), `world/<id>.json` (the things), `orders.json`.
-Orders are `{"create a": "fail" | "half" | "wait" | "die" | "forget"}`: what goes wrong when. `wait` lasts
-until the file `go` exists or Cancel is called; `forget` (read only) drops the secret marks.
+Orders are `{"create a": "fail" | "half" | "wait" | "stubborn" | "die" | "forget"}`: what goes wrong when. `wait` lasts
+until the file `go` exists or Cancel is called, `stubborn` does not heed Cancel; `forget` (read only) drops
+the secret marks.
 """
 
 import json
@@ -92,8 +93,8 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
             )
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
             context.abort(grpc.StatusCode.UNKNOWN, "not ready")
-        if order == "wait":
-            self.wait(name, context)
+        if order in ("wait", "stubborn"):
+            self.wait(name, context, heeds=order == "wait")
 
     def order(self, method: str, name: str) -> str | None:
         try:
@@ -101,11 +102,12 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
         except FileNotFoundError:
             return None
 
-    def wait(self, name: str, context: Any) -> None:
+    def wait(self, name: str, context: Any, heeds: bool) -> None:
         (self.folder / f"waiting-{name}").touch()
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end and not (self.folder / "go").exists():
-            if self.cancelled.wait(0.02):
+            time.sleep(0.02)
+            if self.cancelled.is_set() and heeds:
                 context.abort(grpc.StatusCode.UNKNOWN, f"{name} was interrupted")
 
     def world(self, identifier: str) -> Path:
@@ -120,6 +122,14 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version="1.0.0")
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
+
+    def Attach(self, request: Any, context: Any) -> Any:
+        """How the CLI greets a provider that it has not started itself."""
+        self._engine = request.address
+        return empty_pb2.Empty()
 
     def CheckConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)

@@ -45,15 +45,14 @@ class Provider(pulumi.ProviderResource):
 class Stack:
     """`shown` is what the last operation displayed; `lab` is the provider, or its folder's reader."""
 
-    def __init__(self, root: Path, *, plugin: bool = False) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.lab = Lab(root / "lab-state")
         self.shown = ""
         self._read = 0
-        plugins = f"plugins: {{providers: [{{name: lab, path: {PLUGIN}}}]}}\n" if plugin else ""
         (root / "Pulumi.yaml").write_text(
             f"name: scratch\nruntime: {{name: python, options: {{toolchain: pip, virtualenv: {sys.prefix}}}}}\n"
-            f"backend: {{url: file://state}}\n{plugins}"
+            f"backend: {{url: file://state}}\nplugins: {{providers: [{{name: lab, path: {PLUGIN}}}]}}\n"
         )
         (root / "state").mkdir()
         (root / "lab.py").write_text(LIBRARY)
@@ -127,6 +126,7 @@ class Stack:
                 "PULUMI_HOME": str(home),
                 "PULUMI_BACKEND_URL": f"file://{self.root}/state",
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
                 "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
                 **environment,
             },
