@@ -6,6 +6,7 @@ Fabric's runner feeds stdin a character at a time and files are sent by stdin he
 
 import base64
 import io
+import logging
 import shlex
 import socket
 import threading
@@ -30,6 +31,9 @@ TAIL_LINES = 20
 LINGER = 2.0
 
 T = TypeVar("T")
+
+# Each try at a machine that still boots would leave a traceback; what matters is raised.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 class Unreachable(UserError):
