@@ -1,26 +1,72 @@
 """Shell scripts and archives for files and a systemd unit on a host. Pure: text in, text out."""
 
+import hashlib
 import io
 import shlex
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 UNIT_FOLDERS = ("/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/")
 SEPARATOR = "--"
+SETTLED = "settled"
 
 
 def survey(paths: Sequence[str], unit: str | None) -> str:
-    """A script that prints what is there: `sha256 mode owner path` a file, a separator, the unit's state."""
-    lines = [
-        f"[ -f {quoted} ] && printf '%s %s\\n' "
-        f'"$(sha256sum < {quoted} | cut -d" " -f1)" "$(stat -c "0%a %U:%G %n" {quoted})"'
-        for quoted in map(shlex.quote, paths)
-    ]
-    lines.append(f"echo {SEPARATOR}")
-    if unit:
-        lines.append(f"systemctl is-active {shlex.quote(unit)}")
-    return "\n".join([*lines, "true"])
+    """A script that prints what is there in three parts: `sha256  path` and `mode owner path` for each
+    file that exists, and the unit's state. Few processes: on an emulated machine each one takes its time."""
+    names = " ".join(map(shlex.quote, paths))
+    state = f"systemctl is-active {shlex.quote(unit)}" if unit else "true"
+    listing = (
+        f"sha256sum -- {names}; echo {SEPARATOR}; stat -c '%a %U:%G %n' -- {names}" if paths else "echo --"
+    )
+    return f"{{ {listing}; echo {SEPARATOR}; {state}; }} 2>/dev/null\ntrue"
+
+
+def verify(files: Sequence[Mapping[str, Any]], unit: str | None, ready: str | None, seconds: int) -> str:
+    """A script that surveys, and where it finds all as it should be also awaits `ready` and says SETTLED."""
+    listing = survey([file["path"] for file in files], unit)
+    lines = [f"found=$({listing})", 'printf "%s\\n" "$found"']
+    lines.append(f'if [ "$found" = {shlex.quote(_expected(files, unit))} ]; then')
+    lines += [await_ready(ready, unit, seconds)] if ready else []
+    return "\n".join([*lines, f"echo {SETTLED}", "fi"])
+
+
+def _expected(files: Sequence[Mapping[str, Any]], unit: str | None) -> str:
+    """What `survey` prints of a host where nothing needs to be done."""
+    wanted = [(wanted_state(file), file["path"]) for file in files]
+    digests = [f"{state.digest}  {path}" for state, path in wanted]
+    modes = [f"{state.mode} {state.owner} {path}" for state, path in wanted]
+    return "\n".join([*digests, SEPARATOR, *modes, SEPARATOR, *(["active"] if unit else [])])
+
+
+@dataclass(frozen=True)
+class FileState:
+    """`digest` is the content's SHA-256 in hex, `mode` octal without leading zeros, `owner` user:group."""
+
+    digest: str
+    mode: str
+    owner: str
+
+
+def wanted_state(file: Mapping[str, Any]) -> FileState:
+    """The state that a file of the wire should have."""
+    digest = hashlib.sha256(file["content"].encode()).hexdigest()
+    return FileState(digest, f"{int(file.get('mode', '0644'), 8):o}", file.get("owner", "root:root"))
+
+
+def surveyed(output: str) -> tuple[dict[str, FileState], bool, bool]:
+    """What a survey found: the files by path, whether the unit runs, whether all is settled."""
+    digests, _, rest = output.partition(f"{SEPARATOR}\n")
+    modes, _, state = rest.partition(f"{SEPARATOR}\n")
+    by_path = {path: digest for digest, path in (line.split("  ", 1) for line in digests.splitlines())}
+    files = {}
+    for line in modes.splitlines():
+        mode, owner, path = line.split(" ", 2)
+        if path in by_path:
+            files[path] = FileState(by_path[path], mode, owner)
+    return files, state.startswith("active"), SETTLED in state
 
 
 def archive(files: Iterable[Mapping[str, Any]]) -> bytes:

@@ -1,8 +1,6 @@
 """Service: files and a systemd unit on a host, written only where they differ."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from provider import ssh
@@ -11,14 +9,6 @@ from provider.errors import UserError
 from provider.resources.base import UNKNOWN, Context, Created, Failure, Found, Properties, Resource
 
 ACTIONS = ("restart", "reload", "none")
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is on the host: (sha256, mode, owner) by path, and whether the unit runs."""
-
-    files: Mapping[str, tuple[str, str, str]]
-    active: bool
 
 
 class ServiceResource(Resource):
@@ -52,16 +42,17 @@ class ServiceResource(Resource):
                 f"Service {identifier} cannot be imported: its host is not known from the id\n"
                 "declare it and run up; what is on the host already is taken over"
             )
+        paths, unit = [file["path"] for file in known["files"]], known.get("unit")
         try:
-            there = _survey(ssh.connect(known["connection"]), known["files"], known.get("unit"))
+            output = ssh.connect(known["connection"]).sudo(scripts.survey(paths, unit), timeout=120).stdout
         except ssh.Unreachable:
             context.progress("host not reachable; kept as recorded")
             return Found(known)
-        if not there.files and not there.active:
+        there, active, _ = scripts.surveyed(output)
+        if not there and not active:
             return None
-        files = [_as_found(file, there) for file in known["files"] if file["path"] in there.files]
-        running = there.active or not known.get("unit")
-        return Found({**known, "files": files, "running": running})
+        files = [_as_found(file, there[file["path"]]) for file in known["files"] if file["path"] in there]
+        return Found({**known, "files": files, "running": active or not unit})
 
     def delete(self, context: Context, identifier: str, state: Properties) -> None:
         paths = [file["path"] for file in state["files"]]
@@ -69,52 +60,31 @@ class ServiceResource(Resource):
         host.sudo(scripts.remove(paths, state.get("unit")), timeout=120)
 
     def _make_so(self, context: Context, old: Properties, new: Properties) -> None:
-        host, unit = ssh.connect(new["connection"]), new.get("unit")
-        there = _survey(host, new["files"], unit)
-        changed = [file for file in new["files"] if _differs(file, there)]
-        kept = {file["path"] for file in new["files"]}
+        host, unit, files = ssh.connect(new["connection"]), new.get("unit"), new["files"]
+        ready, seconds = new.get("ready"), int(new.get("ready_timeout", 120))
+        kept = {file["path"] for file in files}
         gone = [file["path"] for file in old.get("files", []) if file["path"] not in kept]
-        if changed or gone or (unit and not there.active):
-            context.progress(f"writing {_count(changed)}" if changed else "starting")
-            paths = [file["path"] for file in changed]
-            script = scripts.apply(paths, gone, unit, new.get("action", "restart"), there.active)
-            host.sudo(script, stdin=scripts.archive(changed), timeout=300)
-        if new.get("ready"):
-            context.progress("waiting until ready")
-            seconds = int(new.get("ready_timeout", 120))
-            host.sudo(scripts.await_ready(new["ready"], unit, seconds), timeout=seconds + 60)
+        output = host.sudo(scripts.verify(files, unit, ready, seconds), timeout=seconds + 120).stdout
+        there, active, settled = scripts.surveyed(output)
+        if settled and not gone:
+            return
+        changed = [file for file in files if there.get(file["path"]) != scripts.wanted_state(file)]
+        context.progress(f"writing {_count(changed)}" if changed else "starting")
+        paths = [file["path"] for file in changed]
+        lines = [scripts.apply(paths, gone, unit, new.get("action", "restart"), active)]
+        lines += [scripts.await_ready(ready, unit, seconds)] if ready else []
+        host.sudo("\n".join(lines), stdin=scripts.archive(changed), timeout=seconds + 300)
 
 
-def _survey(host: ssh.Host, files: Sequence[Mapping[str, Any]], unit: str | None) -> Survey:
-    output = host.sudo(scripts.survey([file["path"] for file in files], unit), timeout=120).stdout
-    listed, _, state = output.partition(f"{scripts.SEPARATOR}\n")
-    found = {}
-    for line in listed.splitlines():
-        digest, mode, owner, path = line.split(" ", 3)
-        found[path] = (digest, mode, owner)
-    return Survey(found, state.strip() == "active")
-
-
-def _differs(file: Mapping[str, Any], there: Survey) -> bool:
-    return there.files.get(file["path"]) != _wanted(file)
-
-
-def _wanted(file: Mapping[str, Any]) -> tuple[str, str, str]:
-    digest = hashlib.sha256(file["content"].encode()).hexdigest()
-    return digest, file.get("mode", "0644"), file.get("owner", "root:root")
-
-
-def _as_found(file: Mapping[str, Any], there: Survey) -> dict[str, Any]:
+def _as_found(file: Mapping[str, Any], there: scripts.FileState) -> dict[str, Any]:
     """The file as the state would have to say it; foreign content is told by its digest, never copied."""
-    digest, mode, owner = there.files[file["path"]]
-    found = dict(file)
-    wanted_digest, wanted_mode, wanted_owner = _wanted(file)
-    if digest != wanted_digest:
-        found["content"] = f"(changed on the host; sha256 {digest})"
-    if mode != wanted_mode:
-        found["mode"] = mode
-    if owner != wanted_owner:
-        found["owner"] = owner
+    found, wanted = dict(file), scripts.wanted_state(file)
+    if there.digest != wanted.digest:
+        found["content"] = f"(changed on the host; sha256 {there.digest})"
+    if there.mode != wanted.mode:
+        found["mode"] = f"0{there.mode}"
+    if there.owner != wanted.owner:
+        found["owner"] = there.owner
     return found
 
 
