@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.display import phase
+
 ENDS = ("done", "failed")
 
 
@@ -40,7 +42,7 @@ def read(file: Path, since: float) -> tuple[Work, ...]:
 
 def collect(entries: Iterable[Mapping[str, Any]]) -> tuple[Work, ...]:
     """An entry is `{"time", "urn", "name", "type", "stage"}` and says when a stage began. The stage after
-    which nothing came for its resource has no length."""
+    which nothing came for its resource has no length. Stages that count are one: "unpacking 1/9"."""
     by_resource: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:
         by_resource.setdefault(entry["urn"], []).append(entry)
@@ -54,7 +56,8 @@ def _work(entries: Sequence[Mapping[str, Any]]) -> Work:
     for entry, following in zip(entries, [*entries[1:], last], strict=True):
         if entry["stage"] not in ENDS:
             seconds = following["time"] - entry["time"]
-            stages[entry["stage"]] = stages.get(entry["stage"], 0.0) + seconds
+            name = phase(entry["stage"])
+            stages[name] = stages.get(name, 0.0) + seconds
     return Work(
         name=first["name"],
         type=str(first.get("type", "")).rpartition(":")[2],

@@ -1,5 +1,6 @@
 """Showing a run: lines for pipes and logs, a live table for a terminal."""
 
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,11 @@ _KEYS = 6
 
 def _thing(urn: str) -> str:
     return f"{urns.type_of(urn)} {urns.name_of(urn)}" if urn else "the stack"
+
+
+def phase(text: str) -> str:
+    """What is being done, without how far: "unpacking packages 10/216" is "unpacking packages"."""
+    return re.split(r"[,(:]|\s\d", text, maxsplit=1)[0].strip()
 
 
 def _indented(text: str, by: str = "    ") -> str:
@@ -78,7 +84,7 @@ def message(event: Diagnostic | Failed) -> str:
 
 
 class PlainDisplay:
-    """One line a change, with `diff` also the properties that change."""
+    """One line a change, with `diff` also the properties that change; a phase is told once, not each count."""
 
     def __init__(self, out: TextIO | None = None, diff: bool = False) -> None:
         self._out = out or sys.stdout  # now, not later: the program's own output is redirected
@@ -96,8 +102,8 @@ class PlainDisplay:
             took = "" if event.preview else f" {_DONE[event.step.op]} ({event.seconds:.1f} s)"
             lines = [step_line(event.step) + took, *(leaf_lines(event.step) if self._diff else ())]
             self._print("\n".join(lines))
-        elif isinstance(event, Progress) and self._said.get(event.urn) != event.message:
-            self._said[event.urn] = event.message
+        elif isinstance(event, Progress) and self._said.get(event.urn) != phase(event.message):
+            self._said[event.urn] = phase(event.message)
             self._print(f"   {_thing(event.urn)}: {event.message}")
         elif isinstance(event, Failed) or (isinstance(event, Diagnostic) and event.severity != "debug"):
             self._print(message(event))

@@ -20,6 +20,15 @@ def test_a_stage_lasts_until_the_next_begins():
     assert collect(lines) == (Work("manager", "VirtualMachine", 100.0, 112.0, stages),)
 
 
+def test_a_stage_that_counts_is_one_stage():
+    lines = [
+        entry(0, "pushing layer 1 of 2 (3 MB)"),
+        entry(4, "pushing layer 2 of 2 (9 MB)"),
+        entry(9, "done"),
+    ]
+    assert collect(lines)[0].stages == (Stage("pushing layer", 9),)
+
+
 def test_a_stage_that_comes_twice_is_added_up():
     lines = [entry(0, "wait"), entry(1, "work"), entry(3, "wait"), entry(6, "done")]
     assert collect(lines)[0].stages == (Stage("wait", 4), Stage("work", 2))
