@@ -22,7 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     if os.geteuid() != 0 and (missing := [tool for tool in NEEDED if shutil.which(tool) is None]):
         pytest.skip(f"not installed: {', '.join(missing)}; run ./matrix up once, or install them")
-    made = Cloud(tmp_path_factory.mktemp("cloud") / "cloudmatrix")
+    # While working on a test: keep the cloud in this folder from one run to the next.
+    kept = os.environ.get("CLOUDMATRIX_KEEP")
+    made = Cloud(Path(kept) if kept else tmp_path_factory.mktemp("cloud") / "cloudmatrix")
     made.write_settings()
     yield made
-    made.matrix("destroy", "--yes", check=False)
+    if not kept:
+        made.matrix("destroy", "--yes", check=False)

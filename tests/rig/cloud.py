@@ -29,7 +29,6 @@ PLAN: dict[str, Any] = {
         "port": 8080,
         "health_path": "/health",
         "nodes": ["node2", "node3"],
-        "secrets": {"TOKEN": {"secure": ""}},
     },
     "simplewebapp2": {"source": "apps/simplewebapp2", "port": 8080, "health_path": "/health", "replicas": 2},
 }
@@ -48,20 +47,23 @@ class Cloud:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder.parent / "matrix.log"
-        self.http, self.ssh_port = _free_ports(2)
+        self.http, self.ssh_port = _ports_of(folder) or _free_ports(2)
         _checkout(folder)
         self.settings: dict[str, Any] = {
             "nodes": 2,
             "forwards": {"ssh": self.ssh_port, "http": self.http},
             "applications": json.loads(json.dumps(PLAN)),
         }
-        del self.settings["applications"]["simplewebapp1"]["secrets"]
 
     def write_settings(self) -> None:
         """Write Pulumi.e2e.yaml from `settings`, keeping what `matrix config set` has put there."""
         path = self.folder / f"Pulumi.{STACK}.yaml"
         there = yaml.safe_load(path.read_text()) if path.exists() else {}
         config = {f"cloudmatrix:{key}": value for key, value in self.settings.items()}
+        secrets = there.get("config", {}).get("cloudmatrix:applications", {}).get("simplewebapp1", {})
+        if "secrets" in secrets:
+            plan = config["cloudmatrix:applications"]["simplewebapp1"]
+            config["cloudmatrix:applications"]["simplewebapp1"] = {**plan, "secrets": secrets["secrets"]}
         path.write_text(yaml.safe_dump({**there, "config": config}, sort_keys=False))
 
     def matrix(self, *arguments: str, check: bool = True, timeout: float = 1500) -> Done:
@@ -152,6 +154,8 @@ def _checkout(folder: Path) -> None:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    if (folder / ".git").exists():
+        return
     (folder / ".venv").symlink_to(ROOT / ".venv")
     for command in (
         ["init", "-q"],
@@ -159,6 +163,15 @@ def _checkout(folder: Path) -> None:
         ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "tree"],
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def _ports_of(folder: Path) -> list[int] | None:
+    """The ports of a cloud that is there already."""
+    path = folder / f"Pulumi.{STACK}.yaml"
+    if not path.exists():
+        return None
+    forwards = yaml.safe_load(path.read_text())["config"]["cloudmatrix:forwards"]
+    return [forwards["http"], forwards["ssh"]]
 
 
 def _free_ports(count: int) -> list[int]:
