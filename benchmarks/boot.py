@@ -35,9 +35,8 @@ ethernets:
 """
 STATE = r"""
 i=0
-until [ -e /run/cloud-init/result.json ] && systemctl is-active -q docker; do
-    i=$((i + 1)); [ $i -gt 200 ] && break; sleep 1
-done
+until [ -e /run/cloud-init/result.json ] || [ $i -gt 150 ]; do i=$((i + 1)); sleep 2; done
+until systemctl is-active -q docker || [ $i -gt 200 ]; do i=$((i + 1)); sleep 4; done
 echo "uptime $(cut -d' ' -f1 /proc/uptime)"
 echo "now $(date +%s.%N)"
 echo "result $(stat -c %.9Y /run/cloud-init/result.json)"

@@ -28,7 +28,7 @@ LOWEST_DESCRIPTOR = 60
 ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
-    "INITRD": "No",  # the kernel's package would make one of its own, which takes longer than all of prepare.sh
+    "INITRD": "No",  # the package would make one of its own, which takes longer than all of prepare.sh
 }
 
 

@@ -7,8 +7,8 @@ kernel=$(basename /usr/lib/modules/*)
 # Modules: unpacked once here instead of at every boot.
 find "/usr/lib/modules/$kernel" -name '*.ko.xz' -print0 | xargs -0 -r -P 2 -n 64 xz -d
 depmod "$kernel"
-/usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd virtio_blk
-/usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd-any virtio_blk virtio_scsi ahci sd_mod
+/usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd virtio_blk virtio_net
+/usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd-any virtio_blk virtio_scsi ahci sd_mod sr_mod virtio_net
 ln -f "/boot/vmlinuz-$kernel" /boot/vmlinuz
 rm -f /boot/initrd.img-* /boot/System.map-*
 apt-mark hold linux-image-cloud-amd64 "linux-image-$kernel" >/dev/null
@@ -60,10 +60,11 @@ mkdir -p /etc/systemd/system/multi-user.target.wants
 ln -sf /usr/lib/systemd/system/cloud-init.target /etc/systemd/system/multi-user.target.wants/cloud-init.target
 
 # Device rules: none for hardware that a virtual machine does not have.
-for rules in 60-autosuspend 60-dmi-id 60-drm 60-fido-id 60-infiniband 60-persistent-alsa 60-persistent-storage-mtd \
-    60-persistent-storage-tape 60-persistent-v4l 60-sensor 60-serial 64-btrfs 66-azure-ephemeral 70-camera 70-joystick \
-    70-memory 70-mouse 70-touchpad 70-uaccess 71-seat 73-seat-late 75-probe_mtd 78-sound-card 81-net-dhcp 90-iocost \
-    96-e2scrub; do
+for rules in 50-firmware 60-autosuspend 60-cdrom_id 60-dmi-id 60-drm 60-evdev 60-fido-id 60-infiniband 60-input-id \
+    60-persistent-alsa 60-persistent-input 60-persistent-storage 60-persistent-storage-mtd \
+    60-persistent-storage-tape 60-persistent-v4l 60-sensor 60-serial 64-btrfs 64-ext4 66-azure-ephemeral 70-camera \
+    70-joystick 70-memory 70-mouse 70-power-switch 70-touchpad 70-uaccess 71-seat 73-seat-late 75-probe_mtd \
+    78-sound-card 80-docker 81-net-dhcp 90-iocost 96-e2scrub; do
     ln -sf /dev/null "/etc/udev/rules.d/$rules.rules"
 done
 
