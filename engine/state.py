@@ -184,18 +184,20 @@ def _resource(item: Mapping[str, Any], sealer: Sealer | None) -> Resource:
     )
 
 
-def _open(value: Any, sealer: Sealer | None) -> Any:
+def _open(value: Any, sealer: Sealer | None, inside: bool = False) -> Any:
+    """`inside` another secret the CLI does not seal again: the ciphertext is the text itself."""
     if isinstance(value, dict):
-        if value.get(SIGNATURE) == SECRET:
-            if "plaintext" in value:
-                return Secret(_open(json.loads(value["plaintext"]), sealer))
-            if sealer is None:
-                raise EngineError("the state holds secrets but no salt: it is damaged")
-            text = value["ciphertext"]
-            return Secret(_open(json.loads(sealer.open(text)), sealer), (sealer.state, text))
-        return {key: _open(item, sealer) for key, item in value.items()}
+        if value.get(SIGNATURE) != SECRET:
+            return {key: _open(item, sealer, inside) for key, item in value.items()}
+        if inside or "plaintext" in value:
+            text = value["ciphertext"] if inside else value["plaintext"]
+            return Secret(_open(json.loads(text), sealer, inside=True))
+        if sealer is None:
+            raise EngineError("the state holds secrets but no salt: it is damaged")
+        text = value["ciphertext"]
+        return Secret(_open(json.loads(sealer.open(text)), sealer, inside=True), (sealer.state, text))
     if isinstance(value, list):
-        return [_open(item, sealer) for item in value]
+        return [_open(item, sealer, inside) for item in value]
     if isinstance(value, float):
         return tidy_number(value)
     return UNKNOWN if value == UNKNOWN_TEXT else value
@@ -232,17 +234,23 @@ def _item(resource: Resource, sealer: Sealer) -> dict[str, Any]:
     return item
 
 
-def _seal(value: Any, sealer: Sealer) -> Any:
+def _seal(value: Any, sealer: Sealer | None) -> Any:
+    """Without a sealer: inside another secret, where a mark is enough."""
     if isinstance(value, Secret):
+        if sealer is None:
+            return {SIGNATURE: SECRET, "ciphertext": _text(value)}
         if value.sealed is None or value.sealed[0] != sealer.state:
-            text = json.dumps(_seal(value.value, sealer), separators=(",", ":"), ensure_ascii=False)
-            value.sealed = (sealer.state, sealer.seal(text))
+            value.sealed = (sealer.state, sealer.seal(_text(value)))
         return {SIGNATURE: SECRET, "ciphertext": value.sealed[1]}
     if isinstance(value, dict):
         return {key: _seal(item, sealer) for key, item in value.items()}
     if isinstance(value, list):
         return [_seal(item, sealer) for item in value]
     return UNKNOWN_TEXT if value is UNKNOWN else value
+
+
+def _text(secret: Secret) -> str:
+    return json.dumps(_seal(secret.value, None), separators=(",", ":"), ensure_ascii=False)
 
 
 def verify(resources: Sequence[Resource]) -> None:

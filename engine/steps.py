@@ -168,11 +168,13 @@ class Steps:
             return True
         try:
             step = Step(Op.DELETE, old.urn, replaced=old.delete)
-            with self.running(step, old, count=not old.delete, anyway=True):
-                with self._journalled(old, "deleting", None) as done:
-                    if not self.preview:
-                        self._call_delete(old)
-                    done.append(old)
+            with (
+                self.running(step, old, count=not old.delete, anyway=True),
+                self._journalled(old, "deleting", None) as done,
+            ):
+                if not self.preview:
+                    self._call_delete(old)
+                done.append(old)
         except Stopped:
             return False
         return True

@@ -95,7 +95,8 @@ def test_a_remote_command_runs_over_ssh_with_its_input_and_its_output(
 
 def test_a_remote_command_reaches_its_host_through_a_proxy(stack: Stack, server: dict[str, Any]) -> None:
     proxy = connection(server).replace("ConnectionArgs", "ProxyConnectionArgs")
-    program = f'c = remote.Command("c", connection={connection(server, ", proxy=" + proxy)}, create="echo $SSH_CLIENT")'
+    through = connection(server, f", proxy={proxy}")
+    program = f'c = remote.Command("c", connection={through}, create="echo $SSH_CLIENT")'
 
     outcome = stack.up(LOCAL + program + '\nexport("client", c.stdout)')
 

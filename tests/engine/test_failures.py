@@ -242,7 +242,10 @@ def test_a_failing_display_does_not_break_the_run(stack: Stack, monkeypatch: pyt
             "incorrect passphrase: it does not open this stack's secrets; "
             "set PULUMI_CONFIG_PASSPHRASE to the one that the stack was made with",
         ),
-        ({"PULUMI_CONFIG_PASSPHRASE": ""}, "the passphrase is empty: an empty one protects nothing; set a longer one"),
+        (
+            {"PULUMI_CONFIG_PASSPHRASE": ""},
+            "the passphrase is empty: an empty one protects nothing; set a longer one",
+        ),
         ({}, "no passphrase: set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"),
         (
             {"PULUMI_CONFIG_PASSPHRASE_FILE": "/nowhere"},

@@ -17,8 +17,8 @@ def test_protect_refuses_deletion_replacement_and_destroy_until_it_is_taken_away
         assert "protect" in stack.shown
     assert not stack.run("destroy").ok
     assert stack.shown.splitlines()[:3] == [
-        "error: unable to delete protected resources, so nothing was deleted; remove `protect` in the program "
-        "and run `up` first:",
+        "error: unable to delete protected resources, so nothing was deleted; remove `protect` "
+        "in the program and run `up` first:",
         "      urn:pulumi:test::scratch::lab:index:Thing::a",
         "destroy: failed: nothing to do (0.0 s)",
     ]
@@ -108,7 +108,8 @@ def test_ignored_changes_are_no_changes(stack: Stack, ignored: str, before: str,
         (
             'Thing("a", size=1)',
             'g = Group("g")\n'
-            'Thing("a", size=1, opts=Opts(parent=g, aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]))',
+            "top = pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)\n"
+            'Thing("a", size=1, opts=Opts(parent=g, aliases=[top]))',
         ),
         (
             'Thing("a", size=1)',
@@ -116,7 +117,8 @@ def test_ignored_changes_are_no_changes(stack: Stack, ignored: str, before: str,
         ),
         (
             'g = Group("g")\nThing("g-a", size=1, opts=Opts(parent=g))',
-            'g = Group("h", Opts(aliases=[pulumi.Alias(name="g")]))\nThing("h-a", size=1, opts=Opts(parent=g))',
+            'g = Group("h", Opts(aliases=[pulumi.Alias(name="g")]))\n'
+            'Thing("h-a", size=1, opts=Opts(parent=g))',
         ),
         (
             'g = Group("g")\nThing("g-a", size=1, opts=Opts(parent=g))',
@@ -155,7 +157,7 @@ def test_what_fails_after_a_rename_leaves_references_that_hold(stack: Stack) -> 
 
 def test_additional_secret_outputs_and_outputs_named_like_secret_inputs_are_sealed(stack: Stack) -> None:
     stack.up(
-        'Thing("a", size="canary-1", word=Output.secret("canary-2"), deep={"x": [Output.secret("canary-3")]}, '
+        'Thing("a", word=Output.secret("canary-2"), deep={"x": [Output.secret("canary-3")]}, '
         'opts=Opts(additional_secret_outputs=["tag"]))\n'
         'a = Thing("b", plain="visible")\nexport("word", Output.secret({"k": "canary-4"}))'
     )

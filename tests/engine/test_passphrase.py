@@ -27,14 +27,14 @@ def test_what_is_sealed_here_is_opened_with_the_salt_alone() -> None:
 
 
 def test_another_salts_secret_is_refused() -> None:
-    with pytest.raises(EngineError, match="^a secret cannot be opened: it was sealed with another salt"):
+    with pytest.raises(EngineError, match=r"^a secret cannot be opened: it was sealed with another salt"):
         Sealer().open(SEALED)
 
 
 def test_a_wrong_passphrase_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "other")
 
-    with pytest.raises(EngineError, match="^incorrect passphrase"):
+    with pytest.raises(EngineError, match=r"^incorrect passphrase"):
         Sealer(SALT).open(SEALED)
 
 

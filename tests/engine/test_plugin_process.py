@@ -130,8 +130,8 @@ def test_a_plugin_that_dies_in_the_middle_is_told_and_the_rest_is_saved(plugin_s
     assert not plugin_stack.up('a = Thing("a")\nThing("b", of=a.tag)').ok
 
     assert (
-        "error: lab:index:Thing b: the provider 'lab' has ended with code 3; this is a defect of the provider. "
-        "It wrote:\n    b is too much\n"
+        "error: lab:index:Thing b: the provider 'lab' has ended with code 3; this is a defect of the "
+        "provider. It wrote:\n    b is too much\n"
     ) in plugin_stack.shown
     assert plugin_stack.names() == ["a"]
 

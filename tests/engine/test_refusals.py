@@ -127,7 +127,7 @@ def test_a_compressed_checkpoint_is_refused(stack: Stack) -> None:
     stack.up('Thing("a")')
     stack.checkpoint.rename(stack.checkpoint.with_name("test.json.gz"))
 
-    with pytest.raises(EngineError, match="^a compressed checkpoint is not supported"):
+    with pytest.raises(EngineError, match=r"^a compressed checkpoint is not supported"):
         stack.run("up")
 
 
@@ -142,5 +142,5 @@ def test_a_provider_without_a_plugin_is_told_with_what_to_do(stack: Stack) -> No
 
 
 def test_a_stack_that_is_not_there_cannot_be_destroyed(stack: Stack) -> None:
-    with pytest.raises(EngineError, match="^there is no stack 'test'; nothing to destroy$"):
+    with pytest.raises(EngineError, match=r"^there is no stack 'test'; nothing to destroy$"):
         stack.run("destroy")

@@ -22,7 +22,10 @@ OWNED = (
     'Thing("c", of=a.tag, opts=Opts(depends_on=[b]))\n'
 )
 SECRET = 'Thing("a", word=Output.secret("x"), n={n}, opts=Opts(additional_secret_outputs=["tag"]))\n'
-GROUPED = 'g = Group("g"{alias}, kind="{kind}")\na = Thing("g-a", opts=Opts(parent=g))\ng.register_outputs({{"a": a}})\n'
+GROUPED = (
+    'g = Group("g"{alias}, kind="{kind}")\na = Thing("g-a", opts=Opts(parent=g))\n'
+    'g.register_outputs({{"a": a}})\n'
+)
 PROVIDED = 'p = Provider("p", region="{r}")\nThing("a", size={n}, opts=Opts(provider=p))\n'
 
 # name -> the programs that are run one after the other; `!x` gives the provider an order, `refresh` and
@@ -235,6 +238,7 @@ def test_commands_are_handed_over_between_the_plugin_and_its_stand_in(
     with sshd.sshd(tmp_path / "sshd") as connection:
         assert stack.up(COMMANDS.format(**connection)).ok, stack.shown
         done = stack.pulumi("preview", "--stack", "test", "--json", environment=everything)
+        assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)["changeSummary"] == {"same": 3}
         real = stack.pulumi("destroy", "--stack", "test", "--yes", "--skip-preview", environment=everything)
         assert real.returncode == 0, real.stdout

@@ -64,7 +64,7 @@ def test_an_output_value_becomes_what_it_holds() -> None:
 def test_assets_are_refused() -> None:
     asset = {SIGNATURE: "c44067f5952c0a294b673a41bacd8c17", "text": "x"}
 
-    with pytest.raises(EngineError, match="^an asset or archive is not supported"):
+    with pytest.raises(EngineError, match=r"^an asset or archive is not supported"):
         decode(encode({"a": asset}))
 
 

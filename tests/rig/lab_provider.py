@@ -5,9 +5,9 @@ a change of `place` replaces it too, but the old one goes first; anything else i
 its inputs, `tag` (the id) and `key` (secret).
 
 Everything lives in a folder: `calls` (a JSON line a call), `world/<id>.json` (the things), `orders.json`.
-Orders are `{"create a": "fail" | "half" | "wait" | "stubborn" | "die" | "forget"}`: what goes wrong when. `wait` lasts
-until the file `go` exists or Cancel is called, `stubborn` does not heed Cancel; `forget` (read only) drops
-the secret marks.
+Orders are `{"create a": "fail" | "half" | "wait" | "stubborn" | "die" | "forget"}`: what goes wrong when.
+`wait` lasts until the file `go` exists or Cancel is called, `stubborn` does not heed Cancel; `forget` (read
+only) drops the secret marks.
 """
 
 import json

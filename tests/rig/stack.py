@@ -51,7 +51,8 @@ class Stack:
         self.shown = ""
         self._read = 0
         (root / "Pulumi.yaml").write_text(
-            f"name: scratch\nruntime: {{name: python, options: {{toolchain: pip, virtualenv: {sys.prefix}}}}}\n"
+            "name: scratch\n"
+            f"runtime: {{name: python, options: {{toolchain: pip, virtualenv: {sys.prefix}}}}}\n"
             f"backend: {{url: file://state}}\nplugins: {{providers: [{{name: lab, path: {PLUGIN}}}]}}\n"
         )
         (root / "state").mkdir()
