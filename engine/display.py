@@ -84,7 +84,7 @@ def message(event: Diagnostic | Failed) -> str:
 
 
 class PlainDisplay:
-    """One line a change, with `diff` also the properties that change. A phase is told once, not each count."""
+    """One line a change, with `diff` also the properties that change; a phase is told once."""
 
     def __init__(self, out: TextIO | None = None, diff: bool = False) -> None:
         self._out = out or sys.stdout  # now, not later: the program's own output is redirected
