@@ -9,6 +9,8 @@ import pytest
 
 from tests.rig.cloud import Cloud
 
+PATIENCE = 2400
+"""Seconds for one test: the first one makes the base image and raises the whole cloud."""
 NEEDED = ("qemu-system-x86_64", "mmdebstrap", "buildah")
 
 
@@ -16,6 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.path).parent == Path(__file__).parent:
             item.add_marker(pytest.mark.cloud)
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 @pytest.fixture(scope="session")
