@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from engine import urn as urns
@@ -32,6 +33,7 @@ class Loader:
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], ConfigurableProvider] = {}
         self._more: list[ConfigurableProvider] = []
+        self._early: dict[str, ConfigurableProvider] = {}
 
     def load(self, urn: str, version: str, fresh: bool = False) -> ConfigurableProvider:
         """The same provider for the same URN, unless a `fresh` one is needed. Raises EngineError."""
@@ -43,7 +45,15 @@ class Loader:
                 self._loaded[key] = self._start(urns.package_of(urns.type_of(urn)), version)
             return self._loaded[key]
 
+    def start_early(self) -> None:
+        """Let the project's own plugins boot while the program is being imported."""
+        with self._lock, suppress(EngineError):  # told again when the plugin is really needed
+            for package in self._folders:
+                self._early[package] = self._start(package, "")
+
     def _start(self, package: str, version: str) -> ConfigurableProvider:
+        if package in self._early:
+            return self._early.pop(package)
         attached = os.environ.get("PULUMI_DEBUG_PROVIDERS", "")
         for entry in filter(None, attached.split(",")):
             name, _, port = entry.partition(":")
@@ -67,7 +77,7 @@ class Loader:
 
     def all(self) -> list[ConfigurableProvider]:
         with self._lock:
-            return [*self._loaded.values(), *self._more]
+            return [*self._loaded.values(), *self._more, *self._early.values()]
 
     def cancel(self) -> None:
         for provider in self.all():

@@ -100,6 +100,7 @@ class Session:
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
         environment["PULUMI_PROJECT"] = self.project.name
         self.loader = Loader(self.project.root, self.project.plugins, self.address, environment)
+        self.loader.start_early()
         previous = self._catch_signals()
         try:
             yield
@@ -156,7 +157,6 @@ class Session:
         """One pass: run the program, delete what it left over, set the stack's outputs."""
         snapshot = self.snapshot()
         deployment, journal = self.deploy(snapshot, preview=preview)
-        self._warm_up(snapshot)
         monitor = Monitor(deployment, self.config, self.parallel)
         try:
             self._run(monitor, preview)
@@ -185,14 +185,3 @@ class Session:
             write=lambda line: self.emit(Diagnostic("info", line)),
             restored=self._recatch,
         )
-
-    def _warm_up(self, snapshot: Snapshot) -> None:
-        """Start the plugins that the state knows while the program is being imported."""
-        for resource in snapshot.resources:
-            if resource.type.startswith("pulumi:providers:"):
-                version = str(resource.inputs.get("version", ""))
-                threading.Thread(target=self._try_load, args=(resource.urn, version), daemon=True).start()
-
-    def _try_load(self, urn: str, version: str) -> None:
-        with suppress(EngineError):  # said again, to the user, when it is really needed
-            self.loader.load(urn, version)
