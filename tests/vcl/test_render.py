@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.router.host.health import THRESHOLD, WINDOW
 from vcl.render import ROUTES_HERE, Application, Instance, application_vcl, problems, route_vcl, top_vcl
 
 SHOP = {
@@ -103,16 +104,12 @@ def test_rendering_is_the_same_each_time() -> None:
 
 
 def test_probes_eject_a_dead_instance_within_two_seconds() -> None:
-    text = application_vcl(Application(**SHOP))
-    for line in (
-        ".interval = 1s;",
-        ".timeout = 0.5s;",
-        ".window = 3;",
-        ".threshold = 2;",
-        '"Connection: close";',
-    ):
-        assert line in text
-    assert ".initial" not in text, "with initial = 0 thousands of requests fail before the first probe"
+    lines = [line.strip() for line in application_vcl(Application(**SHOP)).splitlines()]
+    for line in (".interval = 1s;", ".timeout = 0.5s;", '"Connection: close";', ".expected_response = 200;"):
+        assert line in lines
+    assert (f".window = {WINDOW};" in lines, f".threshold = {THRESHOLD};" in lines) == (True, True)
+    assert (WINDOW, THRESHOLD) == (3, 2)
+    assert ".initial" not in "".join(lines), "with initial = 0 thousands fail before the first probe"
     assert ".timeout = 2s;" in application_vcl(Application(**{**SHOP, "probe_timeout": 2}))
 
 

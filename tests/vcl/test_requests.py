@@ -177,6 +177,7 @@ def test_a_body_is_never_sent_twice(router: Router, backends: Backends) -> None:
     router.apply("posts", *backends("one", "two"))
     answer = router.get("/posts/close", method="POST", body=b"x" * 1000)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.headers["X-Request-Id"].isdigit()
     counts = {router.get("/posts/counts").json.get("/close", 0) for _ in range(20)}
     assert counts == {0, 1}, "one instance got it once, the other never"
 

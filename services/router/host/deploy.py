@@ -127,21 +127,24 @@ class Router:
 
         An old instance that is sick already, on a node that died, must not hold up what replaces it.
         """
+        wanted = list(request["backends"])
+        if not wanted:
+            return
         before = backends(self._workdir, old) if old else {}
         patience = self._patience["healthy"]
         deadline = time.monotonic() + patience
         while True:
             health = backends(self._workdir, vcl)
-            sick = [name for name, healthy in health.items() if not healthy and name not in before]
-            if not health or (not sick and any(health.values())):
+            sick = [name for name in wanted if not health.get(name) and name not in before]
+            if not sick and any(health.values()):
                 return
             if time.monotonic() > deadline:
                 break
             time.sleep(POLL)
-        missing = sick or list(health)
+        missing = sick or wanted
         lines = [self._diagnosis(request, name) for name in missing]
         raise Failed(
-            f"{request['application']}: {len(missing)} of {len(health)} instances not healthy "
+            f"{request['application']}: {len(missing)} of {len(wanted)} instances not healthy "
             f"within {patience:g} s\n" + "\n".join(lines)
         )
 
