@@ -138,7 +138,14 @@ class Cloud:
 
 
 def _essence(resource: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
-    return resource and tuple(resource.get(key) for key in ("id", "inputs", "outputs"))
+    return resource and tuple(_plain(resource.get(key)) for key in ("id", "inputs", "outputs"))
+
+
+def _plain(value: Any) -> Any:
+    """The value without ciphertexts: a refresh encrypts a secret that is the same anew."""
+    if isinstance(value, dict):
+        return "[secret]" if "ciphertext" in value else {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _checkout(folder: Path) -> None:
