@@ -45,6 +45,11 @@ COMMON = (
 
 TESTS = (
     Package("varnish", "varnishd", "the router", ("varnish.service", "varnishncsa.service")),
+    Package(
+        "varnish-modules",
+        "/usr/lib/x86_64-linux-gnu/varnish/vmods/libvmod_header.so",
+        "the router, which rewrites every cookie",
+    ),
     Package("tcc", "tcc", "compiles the router's VCL as the base image does"),
     Package("squid", "squid", "the egress proxy", ("squid.service",)),
     Package("dnsmasq-base", "dnsmasq", "DHCP and DNS"),

@@ -26,7 +26,9 @@ from tests.rig.backend import Backend
 from tests.rig.local_host import LocalHost
 
 MISSING = [name for name in ("varnishd", "ld") if shutil.which(name) is None]
-"""Programs that the router needs and this machine has not."""
+"""Programs and modules that the router needs and this machine has not."""
+if not any(Path("/usr/lib").glob("*/varnish/vmods/libvmod_header.so")):
+    MISSING.append("varnish-modules")
 
 
 @dataclass
