@@ -72,10 +72,6 @@ class Journal:
         states = [state for state in self._new if state not in self._done]
         return states + [state for state in self._base.resources if state not in self._done]
 
-    def snapshot(self) -> Snapshot:
-        with self._lock:
-            return self._snapshot()
-
     def _snapshot(self) -> Snapshot:
         states = renamed(self._states(), self._renames) if self._renames else self._states()
         return replace(self._base, resources=tuple(states), pending=(*self._pending, *self._kept))

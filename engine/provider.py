@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import EngineError
 from engine.values import Properties
@@ -108,7 +108,3 @@ class ConfigurableProvider(Provider, Protocol):
     def configure(self, urn: str, identifier: str, inputs: Properties) -> None: ...
     def cancel(self) -> None: ...
     def close(self) -> None: ...
-
-
-def nothing(*_: Any) -> None:
-    """Stands for what a provider need not do."""

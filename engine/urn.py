@@ -15,14 +15,6 @@ def _parts(urn: str) -> list[str]:
     return urn.split("::", 3)
 
 
-def stack_of(urn: str) -> str:
-    return _parts(urn)[0].removeprefix("urn:pulumi:")
-
-
-def project_of(urn: str) -> str:
-    return _parts(urn)[1]
-
-
 def qualified_type(urn: str) -> str:
     return _parts(urn)[2]
 

@@ -43,6 +43,15 @@ def test_others_that_run_already_finish_and_are_saved(stack: Stack) -> None:
     assert stack.names() == ["a"]
 
 
+def test_what_waits_for_a_free_slot_does_not_start_after_a_failure(stack: Stack) -> None:
+    stack.orders(create_a="late", create_b="late")
+    stack.program('Thing("a")\nThing("b")')
+
+    assert not stack.run("up", parallel=1).ok
+
+    assert len(stack.calls()) == 1
+
+
 def test_nothing_is_deleted_after_a_failure(stack: Stack) -> None:
     stack.up('Thing("a")\nThing("b", shape=1)')
     stack.orders(create_c="fail")

@@ -29,10 +29,16 @@ def test_protect_refuses_deletion_replacement_and_destroy_until_it_is_taken_away
     assert stack.run("destroy").ok
 
 
-def test_children_inherit_protect(stack: Stack) -> None:
-    stack.up('g = Group("g", Opts(protect=True))\nThing("a", opts=Opts(parent=g))')
+def test_children_inherit_what_protects_their_parent(stack: Stack) -> None:
+    stack.up(
+        'o = Thing("o")\ng = Group("g", Opts(protect=True, retain_on_delete=True, deleted_with=o))\n'
+        'Thing("a", opts=Opts(parent=g))\nThing("b", opts=Opts(parent=g, retain_on_delete=False))'
+    )
+    a = stack.resource("a")
 
-    assert stack.resource("a")["protect"] is True
+    assert (a["protect"], a["retainOnDelete"]) == (True, True)
+    assert a["deletedWith"] == stack.resource("o")["urn"]
+    assert "retainOnDelete" not in stack.resource("b")
 
 
 def test_a_protected_dependent_stops_a_delete_first_replacement(stack: Stack) -> None:

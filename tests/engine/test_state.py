@@ -29,7 +29,8 @@ def passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_state_survives_writing_and_reading() -> None:
     full = Resource(
-        urn("a"), "x:y:Z", True, "id", {"n": 1, "s": Secret({"deep": [1.5, Secret("twice")]})}, {"o": Secret("x")}, "", "",
+        urn("a"), "x:y:Z", True, "id",
+        {"n": 1, "s": Secret({"deep": [1.5, Secret("twice")]})}, {"o": Secret("x")}, "", "",
         (), {"n": ()}, True, False, True, ("cold",), ("o",), {"create": 300}, True, "", ("n",), ("s",),
         "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z",
     )  # fmt: skip

@@ -5,9 +5,9 @@ a change of `place` replaces it too, but the old one goes first; anything else i
 its inputs, `tag` (the id) and `key` (secret).
 
 Everything lives in a folder: `calls` (a JSON line a call), `world/<id>.json` (the things), `orders.json`.
-Orders are `{"create a": "fail" | "half" | "wait" | "stubborn" | "die" | "forget"}`: what goes wrong when.
-`wait` lasts until the file `go` exists or Cancel is called, `stubborn` does not heed Cancel; `forget` (read
-only) drops the secret marks.
+Orders are `{"create a": "fail", "read b": "forget"}`: what goes wrong when. `fail`; `late` fails after a
+moment; `half` leaves it half made; `die` ends the process; `wait` lasts until the file `go` exists or Cancel
+is called; `stubborn` does not heed Cancel; `forget` (of read) drops the secret marks.
 """
 
 import json
@@ -79,7 +79,9 @@ class Lab(provider_pb2_grpc.ResourceProviderServicer):
 
     def obey(self, method: str, name: str, context: Any, identifier: str, props: Any) -> None:
         order = self.order(method, name)
-        if order == "fail":
+        if order == "late":
+            time.sleep(0.3)
+        if order in ("fail", "late"):
             context.abort(grpc.StatusCode.UNKNOWN, f"{method} of {name} failed\nas it was told to")
         if order == "die":
             print(f"{name} is too much", file=sys.stderr, flush=True)

@@ -71,9 +71,9 @@ class Stack:
         text = json.dumps({key.replace("_", " "): value for key, value in orders.items()})
         (self.lab.folder / "orders.json").write_text(text)
 
-    def run(self, verb: str, diff: bool = False) -> Outcome:
+    def run(self, verb: str, diff: bool = False, parallel: int = 8) -> Outcome:
         out = io.StringIO()
-        options = Options(self.root, "test", PlainDisplay(out, diff=diff), parallel=8)
+        options = Options(self.root, "test", PlainDisplay(out, diff=diff), parallel=parallel)
         try:
             return getattr(operations, verb)(options)
         finally:
