@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import json
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ import platformdirs
 
 from provider.errors import Cancelled, UserError
 from provider.images.lock import FileLock
+from provider.images.remove import remove
 
 MANIFEST = "manifest.json"
 Build = Callable[[Path, int], None]
@@ -128,7 +128,7 @@ class Cache:
             _write(Image(work, spec, disk_size, files))
             return _read(work.rename(self.root / identifier))
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            remove(work)
             raise
 
     def _remember(self, image: Image) -> Image:
@@ -157,11 +157,11 @@ class Cache:
         for folder in self.root.glob(".build-*"):
             identifier = folder.name.removeprefix(".build-").partition(".")[0]
             if identifier == held:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
                 continue
             with FileLock(self.root / f".lock-{identifier}") as lock:
                 if lock.try_acquire():
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove(folder)
 
     def _set_aside(self, folder: Path) -> Path:
         for number in itertools.count(1):

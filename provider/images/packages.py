@@ -7,7 +7,6 @@ import fcntl
 import os
 import shlex
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from provider.errors import Cancelled, UserError
 from provider.images import disk, recipe
 from provider.images.progress import Stages
+from provider.images.remove import remove
 from provider.images.requirements import check_keyring, check_space, check_tools, check_user
 from provider.mirrors import Mirror, machine_mirror, named_mirror, offered
 
@@ -32,9 +32,19 @@ ENVIRONMENT = {
 }
 
 
+def namespaces(uid: int) -> list[str]:
+    """The command that runs another as root, in namespaces that end when this process does.
+
+    So nothing of an interrupted build runs on, and no mount of the tree ever shows outside. A user becomes
+    root of a namespace of his own, in which his subordinate ids own the files of other owners.
+    """
+    user = [] if uid == 0 else ["--user", "--map-root-user", "--map-auto"]
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, "--mount", "--pid", "--fork", "--kill-child"]
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """Where the hooks write: paths that a process in another user namespace can open too."""
+    """Where the hooks write."""
 
     disk: str
     kernel: str
@@ -61,7 +71,7 @@ def bootstrap_argv(
     sources: Sequence[str],
     overlay: Path,
     outputs: Outputs,
-    mode: str,
+    uid: int,
     options: Sequence[str] = (),
 ) -> list[str]:
     """mmdebstrap making the tree, dressing it and harvesting it; it leaves no tree behind."""
@@ -80,7 +90,8 @@ def bootstrap_argv(
     ]
     apt = ["Acquire::Languages none", "Acquire::Retries 3", "Acquire::http::Timeout 30", *options]
     return [
-        *("setpriv", "--pdeathsig", "TERM", "mmdebstrap", f"--mode={mode}", "--verbose", "--variant=minbase"),
+        *namespaces(uid),
+        *("mmdebstrap", "--mode=root", "--verbose", "--variant=minbase"),
         *("--format=null", "--architectures=amd64", f"--include={','.join(recipe.PACKAGES)}"),
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclusions()),
@@ -114,8 +125,7 @@ def build(
         ]
         os.ftruncate(files[0], recipe.DISK_GIB * disk.GIB)
         outputs = Outputs(*(f"/proc/self/fd/{number}" for number in files))
-        mode = "root" if os.geteuid() == 0 else "unshare"
-        argv = bootstrap_argv(release, sources, overlay, outputs, mode, proxies())
+        argv = bootstrap_argv(release, sources, overlay, outputs, os.geteuid(), proxies())
         _bootstrap(argv, [*files, lock], folder, progress, cancelled)
     progress("making the disk bootable")
     disk.make_bootable(raw, GRUB)
@@ -137,7 +147,7 @@ def proxies() -> list[str]:
 
 @contextmanager
 def _shared(path: Path) -> Iterator[int]:
-    """An open file with a high number that root of a user namespace may open again by that number."""
+    """An open file with a high number, which hooks write to by that number wherever they run."""
     low = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
     os.close(low)
@@ -157,37 +167,33 @@ def _bootstrap(
     cancelled: threading.Event,
 ) -> None:
     stages = Stages()
-    with tempfile.TemporaryDirectory(prefix="tree-", dir=_scratch(folder)) as scratch:
-        Path(scratch).chmod(0o755)
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **ENVIRONMENT, "TMPDIR": scratch},
-            pass_fds=descriptors,
-        )
-        threading.Thread(target=_stop_when, args=(cancelled, process), daemon=True).start()
-        for line in process.stdout or ():
-            if (text := stages.feed(line)) is not None:
-                progress(text)
-        code = process.wait()
+    scratch = folder / "tree"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **ENVIRONMENT, "TMPDIR": str(scratch)},
+        pass_fds=descriptors,
+    )
+    threading.Thread(target=_stop_when, args=(cancelled, process), daemon=True).start()
+    for line in process.stdout or ():
+        if (text := stages.feed(line)) is not None:
+            progress(text)
+    code = process.wait()
+    remove(scratch)
     if cancelled.is_set():
         raise Cancelled("base image: interrupted; what was begun has been removed")
     if code:
         raise UserError(stages.failure(code))
 
 
-def _scratch(folder: Path) -> Path:
-    """Where the tree grows: beside the image, or where root of another user namespace can go too."""
-    return folder if os.geteuid() == 0 else Path("/var/tmp")  # noqa: S108 - a folder of our own is made in it
-
-
 def _stop_when(cancelled: threading.Event, process: subprocess.Popen[str]) -> None:
-    """End mmdebstrap, which takes down its own children and mounts, when the user interrupts."""
+    """End mmdebstrap and all that it started when the user interrupts."""
     while process.poll() is None:
         if cancelled.wait(0.3):
-            process.terminate()
+            process.kill()
             return

@@ -13,6 +13,7 @@ TOOLS = {
     "grub-mkimage": "grub-common",
     "qemu-img": "qemu-utils",
     "setpriv": "util-linux",
+    "unshare": "util-linux",
 }
 GRUB_BOOT = Path("/usr/lib/grub/i386-pc/boot.img")
 KEYRINGS = Path("/usr/share/keyrings")

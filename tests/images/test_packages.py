@@ -20,12 +20,22 @@ def test_source_lines_leave_out_what_is_not_offered() -> None:
     ]
 
 
+@pytest.mark.parametrize(("uid", "extra"), [(0, []), (1000, ["--user", "--map-root-user", "--map-auto"])])
+def test_what_mmdebstrap_starts_ends_with_us(uid: int, extra: list[str]) -> None:
+    assert packages.namespaces(uid) == [
+        *("setpriv", "--pdeathsig", "KILL", "unshare", *extra),
+        *("--mount", "--pid", "--fork", "--kill-child"),
+    ]
+
+
 def test_mmdebstrap_s_arguments() -> None:
     outputs = packages.Outputs("/proc/self/fd/60", "/proc/self/fd/61", "/proc/self/fd/62")
     argv = packages.bootstrap_argv(
-        "trixie", ["deb http://m.example trixie main"], Path("/a b/o.tar"), outputs, "unshare"
+        "trixie", ["deb http://m.example trixie main"], Path("/a b/o.tar"), outputs, 0
     )
-    assert argv[:5] == ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", "--mode=unshare"]
+    start = argv.index("mmdebstrap")
+    assert argv[:start] == packages.namespaces(0)
+    assert argv[start + 1] == "--mode=root"
     assert argv[-3:] == ["trixie", "/dev/null", "deb http://m.example trixie main"]
     assert "--customize-hook=tar-in '/a b/o.tar' /" in argv
     harvest = argv[-4]
@@ -37,7 +47,7 @@ def test_mmdebstrap_s_arguments() -> None:
 def test_missing_tools_are_named_at_once_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    present = ("mke2fs", "setpriv", "qemu-img")
+    present = ("mke2fs", "setpriv", "unshare", "qemu-img")
     monkeypatch.setattr(requirements, "find", lambda tool: f"/usr/bin/{tool}" if tool in present else None)
     with pytest.raises(UserError) as error:
         requirements.check_tools(tmp_path / "boot.img")

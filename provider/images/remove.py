@@ -1,0 +1,14 @@
+"""Removing a folder that a build in a user namespace filled."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder as far as possible, also files that belong to the user's subordinate ids."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists() and os.name == "posix" and os.geteuid() != 0 and shutil.which("unshare"):
+        argv = ["unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", "--", str(folder)]
+        subprocess.run(argv, capture_output=True, check=False)
