@@ -30,7 +30,7 @@ def manager_files(
         *public_registry_files(network),
         *router.router_files(),
         *node_exporter_files(network.manager),
-        *kernel_files(),
+        *kernel_files(router=True),
         *ssh_files(LOGIN),
     )
 

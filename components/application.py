@@ -142,14 +142,18 @@ def probe_timeout(accelerator: str) -> float:
 
 
 def release_script(plan: Plan, image: str) -> str:
-    """The shell script that runs an application's release command once in a container of its image."""
+    """The shell script that runs an application's release command once in a container of its image.
+
+    The command is split into words as a shell would and run as it is: an image need not have a shell.
+    """
     environment = {"APPLICATION": plan.name, **plan.environment}
-    argv = ["docker", "run", "--rm", "--network", "host", "--cap-drop", "ALL"]
+    program, *arguments = shlex.split(plan.release or "")
+    argv = ["docker", "run", "--rm", "--cap-drop", "ALL", "--entrypoint", program]
     argv += ["--security-opt", "no-new-privileges", "--memory", f"{plan.memory}m"]
     for name, value in environment.items():
         argv += ["--env", f"{name}={value}"]
     run = shlex.join(argv)
-    command = shlex.join([image, "sh", "-c", plan.release or ""])
+    command = shlex.join([image, *arguments])
     return (
         "set -e\n"
         "secrets=$(sudo mktemp -d /run/matrix-release.XXXXXX)\n"

@@ -79,7 +79,7 @@ class Manager(pulumi.ComponentResource):
     def _system(self) -> None:
         machine, filter_files = self.machine, firewall.firewall_files(self._network)
         service(machine, "ssh", wire_files(ssh.ssh_files(LOGIN)), unit=ssh.UNIT, action="reload", parent=self)
-        service(machine, "kernel", wire_files(kernel_files()), parent=self)
+        service(machine, "kernel", wire_files(kernel_files(router=True)), parent=self)
         service(
             machine,
             "firewall",

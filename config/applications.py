@@ -70,7 +70,7 @@ def _application(problems: Problems, name: str, raw: Any, nodes: tuple[str, ...]
         environment=_environment(section),
         secrets=_secrets(section),
         memory=section.integer("memory", 256, 16, 1_048_576),
-        release=section.text("release", r"(?s).*\S.*", "a shell command", '"./migrate"'),
+        release=section.text("release", r"(?s).*\S.*", "a command", '"./migrate"'),
         cache_seconds=section.integer("cache_seconds", 0, 0, 365 * DAY),
         timeout_seconds=section.integer("timeout_seconds", 30, 1, DAY),
     )

@@ -17,6 +17,13 @@ net.ipv4.conf.default.accept_redirects = 0
 net.ipv4.conf.all.send_redirects = 0
 """
 
+_GIVE_UP = """\
+# A peer that lost its power never answers: what was sent to it is given up after about 6 s, not 15 minutes,
+# and the router asks another instance.
+net.ipv4.tcp_retries2 = 4
+"""
 
-def kernel_files() -> tuple[File, ...]:
-    return (File(CONFIG, _SETTINGS),)
+
+def kernel_files(router: bool = False) -> tuple[File, ...]:
+    """`router`: the machine hands requests on to others, and must notice soon when one of them is gone."""
+    return (File(CONFIG, _SETTINGS + (_GIVE_UP if router else "")),)

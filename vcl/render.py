@@ -17,6 +17,9 @@ PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 URL = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
 PROBE_TIMEOUT = 0.5
 """Seconds. Too short for emulated machines, which answer late while they are busy: there, 2."""
+PROBE_WINDOW, PATIENT_WINDOW = 3, 5
+"""Of how many health checks two must be answered. Where they may take longer than PROBE_TIMEOUT, machines are
+busy rather than dead when they miss one: they are ejected later, and retries cover the time until then."""
 ROUTES_HERE = "    # (routes)"
 """The line of the top VCL that matrix-router replaces by the snippets of all routes."""
 
@@ -88,7 +91,13 @@ def _render(template: str, application: Application) -> str:
     found = problems(application)
     if found:
         raise ValueError("\n".join(found))
-    values = {**vars(application), "prefix": application.prefix, "label": label(application.name)}
+    patient = application.probe_timeout > PROBE_TIMEOUT
+    values = {
+        **vars(application),
+        "prefix": application.prefix,
+        "label": label(application.name),
+        "probe_window": PATIENT_WINDOW if patient else PROBE_WINDOW,
+    }
     return _environment().get_template(template).render(values)
 
 

@@ -102,13 +102,13 @@ def test_a_job_from_an_archive_runs_once_and_its_log_is_kept(cloud: Cloud) -> No
 
 def test_a_release_command_runs_before_the_route_changes(cloud: Cloud) -> None:
     plan = cloud.settings["applications"]["simplewebapp1"]
-    plan["release"] = "echo cannot migrate; exit 3"
+    plan["release"] = "java -jar /migrations/none.jar"
     cloud.write_settings()
     done = cloud.matrix("up", "--yes", check=False)
     assert done.code != 0
-    assert "cannot migrate" in done.output
+    assert "Unable to access jarfile /migrations/none.jar" in done.output
     assert cloud.get("/simplewebapp1/")[0] == 200
-    plan["release"] = "test -s /run/secrets/TOKEN && echo migrated"
+    plan["release"] = "java -version"
     cloud.write_settings()
     before = cloud.resources()
     cloud.matrix("up", "--yes")

@@ -305,7 +305,7 @@ MISTAKES = [
     ),
     (
         {"applications": {"shop": {**SHOP, "release": ["a"]}}},
-        'applications.shop.release: got a list; need a shell command; try "./migrate"',
+        'applications.shop.release: got a list; need a command; try "./migrate"',
     ),
     (
         {"applications": {"shop": {**SHOP, "cache_seconds": -1}}},

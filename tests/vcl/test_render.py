@@ -110,7 +110,12 @@ def test_probes_eject_a_dead_instance_within_two_seconds() -> None:
     assert (f".window = {WINDOW};" in lines, f".threshold = {THRESHOLD};" in lines) == (True, True)
     assert (WINDOW, THRESHOLD) == (3, 2)
     assert ".initial" not in "".join(lines), "with initial = 0 thousands fail before the first probe"
-    assert ".timeout = 2s;" in application_vcl(Application(**{**SHOP, "probe_timeout": 2}))
+
+
+def test_emulated_machines_are_given_time() -> None:
+    vcl = application_vcl(Application(**{**SHOP, "probe_timeout": 2}))
+    assert ".timeout = 2s;" in vcl
+    assert ".window = 5;" in vcl
 
 
 def test_an_instance_has_the_same_backend_name_everywhere() -> None:
