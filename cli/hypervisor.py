@@ -10,6 +10,7 @@ from pathlib import Path
 
 Version = tuple[int, ...]
 
+VIRTUALBOX_DRIVER = Path(__file__).resolve().parents[1] / "provider/hypervisors/virtualbox"
 OLDEST_QEMU: Version = (8, 0)
 OLDEST_VIRTUALBOX: Version = (6, 1)
 BROKEN_NAT: tuple[Version, Version] = ((7, 2, 0), (7, 2, 2))
@@ -24,10 +25,13 @@ class Choice:
     reason: str
 
 
-def choose(wanted: str, virtualbox: Version | None, module: bool) -> Choice:
-    """`wanted` is the config's `hypervisor`; `module` tells whether VirtualBox's kernel module is loaded."""
+def choose(wanted: str, virtualbox: Version | None, module: bool, driver: bool = True) -> Choice:
+    """`wanted` is the config's `hypervisor`; `module` tells whether VirtualBox's kernel module is loaded,
+    `driver` whether this version of cloudmatrix can drive VirtualBox."""
     if wanted != "auto":
         return Choice(wanted, "the stack config says so")
+    if virtualbox is not None and not driver:
+        return Choice("qemu", "this version of cloudmatrix does not drive VirtualBox yet")
     if virtualbox is None:
         return Choice("qemu", "VirtualBox is not installed")
     if virtualbox < OLDEST_VIRTUALBOX:
@@ -38,7 +42,7 @@ def choose(wanted: str, virtualbox: Version | None, module: bool) -> Choice:
 
 
 def chosen(wanted: str) -> Choice:
-    return choose(wanted, virtualbox_version(), kernel_module_loaded())
+    return choose(wanted, virtualbox_version(), kernel_module_loaded(), VIRTUALBOX_DRIVER.is_dir())
 
 
 def virtualbox_version() -> Version | None:

@@ -24,6 +24,14 @@ def test_auto_takes_virtualbox_where_it_can_be_used(wanted, virtualbox, module, 
     assert (choice.name, choice.reason) == (name, reason)
 
 
+def test_auto_takes_qemu_while_there_is_no_driver_for_virtualbox():
+    choice = choose("auto", GOOD, True, driver=False)
+    assert (choice.name, choice.reason) == (
+        "qemu",
+        "this version of cloudmatrix does not drive VirtualBox yet",
+    )
+
+
 @pytest.mark.parametrize(
     ("version", "module", "findings"),
     [

@@ -83,11 +83,11 @@ MISTAKES = [
     ),
     (
         {"hypervisor": "kvm"},
-        'hypervisor: got "kvm"; need auto or virtualbox or qemu; try auto',
+        'hypervisor: got "kvm"; need auto or qemu; try auto',
     ),
     (
         {"hypervisor": "virtual-box"},
-        'hypervisor: got "virtual-box"; need auto or virtualbox or qemu; try virtualbox',
+        'hypervisor: got "virtual-box"; need auto or qemu; try auto',
     ),
     (
         {"base": {"from": "iso"}},
