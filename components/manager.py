@@ -11,6 +11,7 @@ from components.resources import PortForward, Service
 from components.services import rendered, service, wire_files
 from config import MANAGER
 from services import dnsmasq, firewall, node_exporter, registry, router, squid, ssh
+from services.files import File
 from services.kernel import kernel_files
 from services.network import HostEntry
 
@@ -29,10 +30,11 @@ class Manager(pulumi.ComponentResource):
         super().__init__("cloudmatrix:index:Manager", MANAGER, None, options)
         self._around, self._hosts, self._network = around, hosts, around.network_spec
         self.machine = self._machine()
-        self._system()
-        self._names_and_way_out()
+        # Images wait for the registry; all else is there from the first boot and is only looked at.
         self.registry_service = self._registry()
         self.router_service = self._router()
+        self._system()
+        self._names_and_way_out()
         self.register_outputs({})
 
     @property
@@ -77,18 +79,17 @@ class Manager(pulumi.ComponentResource):
         )
 
     def _system(self) -> None:
-        machine, filter_files = self.machine, firewall.firewall_files(self._network)
-        service(machine, "ssh", wire_files(ssh.ssh_files(LOGIN)), unit=ssh.UNIT, action="reload", parent=self)
-        service(machine, "kernel", wire_files(kernel_files(router=True)), parent=self)
+        after = [self.registry_service]
+        system(self.machine, kernel_files(router=True), self, after)
         service(
-            machine,
+            self.machine,
             "firewall",
-            wire_files(filter_files),
+            wire_files(firewall.firewall_files(self._network)),
             unit=firewall.UNIT,
             ready=firewall.READY,
             parent=self,
+            after=after,
         )
-        monitoring(machine, self)
 
     def _names_and_way_out(self) -> None:
         names = (
@@ -102,6 +103,7 @@ class Manager(pulumi.ComponentResource):
             unit=dnsmasq.UNIT,
             ready=dnsmasq.READY,
             parent=self,
+            after=[self.registry_service],
         )
         service(
             self.machine,
@@ -111,6 +113,7 @@ class Manager(pulumi.ComponentResource):
             action="reload",
             ready=squid.READY,
             parent=self,
+            after=[self.registry_service],
         )
 
     def _registry(self) -> Service:
@@ -138,6 +141,7 @@ class Manager(pulumi.ComponentResource):
             unit=router.UNIT,
             ready=router.READY,
             parent=self,
+            after=[self.registry_service],
         )
         forwards = self._around.config.forwards
         PortForward(
@@ -152,13 +156,19 @@ class Manager(pulumi.ComponentResource):
         return made
 
 
-def monitoring(machine: Machine, parent: pulumi.Resource) -> Service:
-    """The node exporter of a machine."""
-    return service(
+def system(
+    machine: Machine, kernel: Sequence[File], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+) -> None:
+    """What every machine has besides its duties: sshd's settings, the kernel's, and the node exporter."""
+    login = wire_files(ssh.ssh_files(LOGIN))
+    service(machine, "ssh", login, unit=ssh.UNIT, action="reload", parent=parent, after=after)
+    service(machine, "kernel", wire_files(kernel), parent=parent, after=after)
+    service(
         machine,
         "node-exporter",
         wire_files(node_exporter.node_exporter_files(machine.address)),
         unit=node_exporter.UNIT,
         ready=node_exporter.ready(machine.address),
         parent=parent,
+        after=after,
     )

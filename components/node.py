@@ -2,14 +2,14 @@
 
 import pulumi
 
-from cloudinit.hosts import LOGIN, node_seed
+from cloudinit.hosts import node_seed
 from components.addressing import mac
 from components.machines import Machine, Surroundings, virtual_machine
-from components.manager import Manager, monitoring
+from components.manager import Manager, system
 from components.resources import Service
-from components.services import rendered, service, wire_files
+from components.services import rendered, service
 from config import Size
-from services import docker, ssh
+from services import docker
 from services.kernel import kernel_files
 
 
@@ -23,16 +23,7 @@ class Node(pulumi.ComponentResource):
         self._around, self._host = around, host
         self.machine = self._machine(size)
         self.ready = [self._docker(), self._login(manager)]
-        service(
-            self.machine,
-            "ssh",
-            wire_files(ssh.ssh_files(LOGIN)),
-            unit=ssh.UNIT,
-            action="reload",
-            parent=self,
-        )
-        service(self.machine, "kernel", wire_files(kernel_files()), parent=self)
-        monitoring(self.machine, self)
+        system(self.machine, kernel_files(), self, self.ready)
         self.register_outputs({})
 
     def _machine(self, size: Size) -> Machine:

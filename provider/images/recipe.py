@@ -26,7 +26,7 @@ BASE = (
     "procps", "python3", "sudo", "tar", "gzip", "xz-utils", "udhcpc", "zstd",
 )  # fmt: skip
 """udhcpc is the smallest of the DHCP clients that cloud-init demands; networkd is the one in use."""
-CONTAINERS = ("docker.io", "docker-cli", "iptables", "tini")
+CONTAINERS = ("docker.io", "docker-cli", "iptables", "pigz", "tini")
 MANAGER = (
     "dnsmasq-base",
     "docker-registry",
