@@ -21,7 +21,6 @@ from provider.images.requirements import check_keyring, check_space, check_tools
 from provider.mirrors import Mirror, machine_mirror, named_mirror, offered
 
 GRUB = Path("/usr/lib/grub/i386-pc")
-HARVEST = Path(__file__).with_name("harvest.sh")
 LOWEST_DESCRIPTOR = 60
 """apt and mmdebstrap talk over low descriptors by number, so ours keep away."""
 
@@ -86,7 +85,7 @@ def bootstrap_argv(
         shlex.join(["tar-in", str(overlay), "/"]),
         shlex.join(["upload", str(recipe.PREPARE), "/prepare.sh"]),
         'chroot "$1" sh /prepare.sh && rm "$1/prepare.sh"',
-        f'{environment} sh -c {shlex.quote(HARVEST.read_text())} harvest "$1"',
+        f'{environment} sh -c {shlex.quote(recipe.HARVEST.read_text())} harvest "$1"',
     ]
     apt = ["Acquire::Languages none", "Acquire::Retries 3", "Acquire::http::Timeout 30", *options]
     return [

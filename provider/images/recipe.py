@@ -17,6 +17,7 @@ DISK, KERNEL, INITRD = "disk.qcow2", "vmlinuz", "initrd"
 _HERE = Path(__file__).parent
 TREE = _HERE / "tree"
 PREPARE = _HERE / "prepare.sh"
+HARVEST = _HERE / "harvest.sh"
 EXCLUDE = _HERE / "exclude.txt"
 
 BOOT = ("linux-image-cloud-amd64", "busybox-static", "kmod", "udev", "systemd-sysv", "systemd", "dbus")
@@ -73,7 +74,8 @@ def overlay() -> bytes:
 def digest() -> str:
     """SHA-256 (hex) of all that decides what an image holds, apart from its source."""
     total = hashlib.sha256()
-    parts = ["\n".join(PACKAGES).encode(), EXCLUDE.read_bytes(), PREPARE.read_bytes(), str(DISK_GIB).encode()]
+    parts = ["\n".join(PACKAGES).encode(), str(DISK_GIB).encode()]
+    parts += [script.read_bytes() for script in (EXCLUDE, PREPARE, HARVEST)]
     parts += [f"{name} {mode:o}\n".encode() + content for name, content, mode in settings()]
     for part in parts:
         total.update(hashlib.sha256(part).digest())

@@ -9,7 +9,7 @@ import pytest
 
 from provider.images import recipe
 
-SCRIPTS = [recipe.PREPARE, recipe.PREPARE.with_name("harvest.sh")] + [
+SCRIPTS = [recipe.PREPARE, recipe.HARVEST] + [
     recipe.TREE / "usr/lib/cloudmatrix" / name for name in ("init", "mkinitrd", "lease", "power")
 ]
 
@@ -40,6 +40,7 @@ CHANGES = {
         recipe, "settings", lambda: iter([("etc/x", b"", 0o644)])
     ),
     "the preparation": lambda patch, tmp: patch.setattr(recipe, "PREPARE", _written(tmp, "#!/bin/sh\n")),
+    "the harvest": lambda patch, tmp: patch.setattr(recipe, "HARVEST", _written(tmp, "#!/bin/sh\n")),
     "what is not unpacked": lambda patch, tmp: patch.setattr(
         recipe, "EXCLUDE", _written(tmp, "/usr/share/man/*\n")
     ),
