@@ -112,7 +112,7 @@ class CommandProvider:
         else:
             code, out, err = run_remote(values["connection"], command, environment, values.get("stdin") or "")
         if code:
-            raise ProviderError(f"exit status {code}: running {command!r}:\n{out}{err}".rstrip())
+            raise ProviderError(f"exit status {code}: running {_short(command)}:\n{out}{err}".rstrip())
         secret = is_secret(inputs.get(which)) or contains(inputs.get("stdin"), is_secret)
         written = {"stdout": out.removesuffix("\n"), "stderr": err.removesuffix("\n")}
         return {**inputs, **{key: Secret(text) if secret else text for key, text in written.items()}}
@@ -148,3 +148,9 @@ def _run_local(
     except OSError as error:
         raise ProviderError(f"cannot run {command!r}: {error}") from error
     return done.returncode, done.stdout, done.stderr
+
+
+def _short(command: str, limit: int = 100) -> str:
+    """What the command says matters more than the command, which is in the program anyway."""
+    shown = repr(command)
+    return shown if len(shown) <= limit else f"{shown[: limit - 2]}…'"

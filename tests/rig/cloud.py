@@ -59,7 +59,8 @@ class Cloud:
         """Write Pulumi.e2e.yaml from `settings`, keeping what `matrix config set` has put there."""
         path = self.folder / f"Pulumi.{STACK}.yaml"
         there = yaml.safe_load(path.read_text()) if path.exists() else {}
-        config = {f"cloudmatrix:{key}": value for key, value in self.settings.items()}
+        settings = json.loads(json.dumps(self.settings))  # a copy: a test may hold on to a part of it
+        config = {f"cloudmatrix:{key}": value for key, value in settings.items()}
         secrets = there.get("config", {}).get("cloudmatrix:applications", {}).get("simplewebapp1", {})
         if "secrets" in secrets:
             plan = config["cloudmatrix:applications"]["simplewebapp1"]
