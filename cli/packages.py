@@ -34,6 +34,7 @@ COMMON = (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "proves that those packages are Debian's",
     ),
+    Package("uidmap", "newuidmap", "lets a user who is not root make them"),
     Package("e2fsprogs", "mke2fs", "makes the base image's file system"),
     Package("grub-common", "grub-mkimage", "makes the base image boot"),
     Package("grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img", "makes the base image boot"),

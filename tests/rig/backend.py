@@ -8,6 +8,7 @@
 /half          half of the promised body, then the connection is closed; whole on an instance named "good"
 /hang          accepts and never answers; answers on an instance named "good"
 /cached?control=max-age=1   a counter, to see what is answered from a cache
+/first         closes the connection without an answer the first time, answers from then on
 /close         closes the connection without an answer after reading the body
 /socket        a websocket handshake, then an echo of bytes
 """
@@ -99,6 +100,12 @@ class Application(BaseHTTPRequestHandler):
         if self.name != "good":
             time.sleep(8)
         self.answer(200, {"name": self.name})
+
+    def on_first(self, query: dict[str, str], body: bytes) -> None:
+        if self.counts["/first"] == 1:
+            self.close_connection = True
+        else:
+            self.answer(200, {"name": self.name})
 
     def on_close(self, query: dict[str, str], body: bytes) -> None:
         self.close_connection = True

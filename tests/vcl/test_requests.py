@@ -172,6 +172,12 @@ def test_a_hung_instance_costs_time_but_no_answer(router: Router, backends: Back
     assert [router.get("/hung/hang").json for _ in range(3)] == [{"name": "good"}] * 3
 
 
+def test_the_only_healthy_instance_is_asked_again(router: Router, backends: Backends) -> None:
+    """As when the probes find the other one dead between a request's first try and its second."""
+    router.apply("one", *backends("only"))
+    assert router.get("/one/first").json == {"name": "only"}
+
+
 def test_a_body_is_never_sent_twice(router: Router, backends: Backends) -> None:
     """Both read the body and close: the router cannot know what was done, so it must not try again."""
     router.apply("posts", *backends("one", "two"))
