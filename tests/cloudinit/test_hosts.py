@@ -24,7 +24,7 @@ KEYS = {
 MANAGER = manager_seed(
     NETWORK,
     HOSTS,
-    ["deb.debian.org"],
+    ["mirror.example.org"],
     nat_mac="52:54:00:aa:01:01",
     internal_mac="52:54:00:aa:00:01",
     **KEYS,
