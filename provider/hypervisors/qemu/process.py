@@ -93,11 +93,20 @@ def find(daemon: Daemon) -> psutil.Process | None:
 def wait_gone(daemon: Daemon, process: psutil.Process, deadline: float) -> bool:
     """Whether the daemon has ended within `deadline` seconds."""
     end = time.monotonic() + deadline
-    while daemon.is_this(process):
+    while daemon.is_this(process) or not _ended(process):
         if time.monotonic() > end:
             return False
         time.sleep(POLL)
     return True
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Whether nothing of it is left: while it dies it has no command line, but its ports are still open."""
+    try:
+        zombie = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        return zombie or not process.is_running()
+    except psutil.NoSuchProcess:
+        return True
 
 
 def kill(daemon: Daemon) -> None:
