@@ -23,7 +23,6 @@ def public_registry_files(network: NetworkSpec) -> tuple[File, ...]:
     """What is no secret, and so is there from the first boot."""
     values = {
         "address": f"{network.manager}:{PORT}",
-        "host": f"https://{registry_host(network)}",
         "folder": FOLDER,
         "storage": STORAGE,
     }

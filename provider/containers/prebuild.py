@@ -1,7 +1,6 @@
-"""Build before there is a cloud to push to: what is built here, the images' resources find made.
+"""Build where there is no cloud to push to, for one that has no way to the sources.
 
-`python -m provider.containers.prebuild FOLDER...` builds source folders while the machines boot.
-`python -m provider.containers.prebuild --save FILE FOLDER` writes one as an archive instead.
+`python -m provider.containers.prebuild --save FILE FOLDER` writes a source folder's image as an archive.
 """
 
 import argparse
@@ -12,16 +11,6 @@ from pathlib import Path
 
 from provider.containers import builder, make, source
 from provider.errors import UserError
-
-
-def prebuild(folders: Sequence[Path], cancelled: threading.Event, progress: Callable[[str], None]) -> None:
-    """Make the base images that these source folders need, and build them, in order.
-
-    Raises UserError for the first that fails. A later build of the same folder takes about a second.
-    """
-    tool = builder.open_builder(cancelled)
-    for folder in map(_fit, folders):
-        make.from_source(tool, folder, folder.name, progress)
 
 
 def save(folder: Path, file: Path, cancelled: threading.Event, progress: Callable[[str], None]) -> None:
@@ -46,16 +35,11 @@ def _show(text: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="provider.containers.prebuild", description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--save", type=Path, metavar="FILE")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--save", type=Path, metavar="FILE", required=True)
     given = parser.parse_args(arguments)
-    if given.save is not None and len(given.folders) != 1:
-        parser.error("--save takes one folder")
     try:
-        if given.save is not None:
-            save(given.folders[0], given.save, threading.Event(), _show)
-        else:
-            prebuild(given.folders, threading.Event(), _show)
+        save(given.folder, given.save, threading.Event(), _show)
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -168,7 +168,8 @@ class _NoCache:
 
 
 def test_prebuild_names_a_folder_that_is_not_fit(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "provider.containers.prebuild", str(tmp_path / "missing")]
+    program = [sys.executable, "-m", "provider.containers.prebuild"]
+    argv = [*program, "--save", str(tmp_path / "image.tar"), str(tmp_path / "missing")]
     done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     expected = f'source: got "missing"; need a folder below {tmp_path}; it does not exist there\n'
     assert (done.returncode, done.stderr) == (1, expected)
