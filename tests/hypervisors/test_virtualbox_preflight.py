@@ -35,8 +35,9 @@ def linux(kernel, kvm=Kvm.ABSENT, *, module=True):
         (
             GOOD,
             linux((6, 18, 2), module=False),
-            "VirtualBox: its kernel module vboxdrv is not loaded; run sudo modprobe vboxdrv, or where it is not "
-            "built sudo /sbin/vboxconfig (with Secure Boot the module must be signed), or set hypervisor: qemu",
+            "VirtualBox: its kernel module vboxdrv is not loaded; run sudo modprobe vboxdrv, or where it is "
+            "not built sudo /sbin/vboxconfig (with Secure Boot the module must be signed), "
+            "or set hypervisor: qemu",
         ),
         ((7, 2, 8), linux((6, 18, 2), Kvm.HOLDING), KVM_HOLDS.format("6.18.2")),
         ((7, 1, 12), linux((6, 12, 73), Kvm.HOLDING), KVM_HOLDS.format("6.12.73")),
@@ -75,8 +76,8 @@ def test_what_would_stop_every_machine_is_a_problem(version, host, problem):
         (
             GOOD,
             Host("win32", "AMD64", hyperv=True),
-            "Windows runs on Hyper-V, so VirtualBox's machines run through it and are slow; switch off Hyper-V, "
-            "Virtual Machine Platform and Memory integrity, then restart Windows",
+            "Windows runs on Hyper-V, so VirtualBox's machines run through it and are slow; "
+            "switch off Hyper-V, Virtual Machine Platform and Memory integrity, then restart Windows",
         ),
     ],
 )

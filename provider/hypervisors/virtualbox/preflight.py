@@ -2,9 +2,9 @@
 
 `judge` is pure; `this_host` reads. Every text is "what is wrong; what to do".
 
-Sources of the versions: VirtualBox's changelog and issues (VirtualBox/virtualbox 81, 141, 188, 232, 621, 711,
-713): since Linux 6.12 KVM takes VT-x when its module is loaded; VirtualBox 7.2.10 and newer share it with KVM by
-functions that Linux exports since 6.16, and then need KVM to have taken it.
+Sources of the versions: VirtualBox's changelog and issues (VirtualBox/virtualbox 81, 141, 188, 232, 621,
+711, 713). Since Linux 6.12 KVM takes VT-x when its module is loaded; VirtualBox 7.2.10 and newer share it
+with KVM by functions that Linux exports since 6.16, and then need KVM to have taken it.
 """
 
 import platform
@@ -38,8 +38,8 @@ class Kvm(Enum):
 
 @dataclass(frozen=True)
 class Host:
-    """`system` is sys.platform, `processor` as platform.machine() says; `module` tells whether vboxdrv is there
-    (always true where VirtualBox needs none of its own); `hyperv` whether Windows runs on its own hypervisor."""
+    """`system` is sys.platform, `processor` what platform.machine() says; `module` tells whether vboxdrv is
+    there (true where VirtualBox needs none); `hyperv` whether Windows runs on its own hypervisor."""
 
     system: str
     processor: str
@@ -86,8 +86,9 @@ def _module(host: Host) -> str:
     if host.module:
         return ""
     return (
-        "VirtualBox: its kernel module vboxdrv is not loaded; run sudo modprobe vboxdrv, or where it is not built "
-        "sudo /sbin/vboxconfig (with Secure Boot the module must be signed), or set hypervisor: qemu"
+        "VirtualBox: its kernel module vboxdrv is not loaded; run sudo modprobe vboxdrv, or where it is "
+        "not built sudo /sbin/vboxconfig (with Secure Boot the module must be signed), "
+        "or set hypervisor: qemu"
     )
 
 
@@ -119,19 +120,20 @@ def _kvm(version: Version, host: Host) -> tuple[list[str], list[str]]:
     worth = []
     if _within(version, FREEZING):
         worth.append(
-            f"VirtualBox {dotted(version)} can freeze a Linux computer whose KVM is loaded; install 7.2.14 or newer"
+            f"VirtualBox {dotted(version)} can freeze a Linux computer whose KVM is loaded; "
+            "install 7.2.14 or newer"
         )
     if host.kvm is Kvm.HOLDING and host.kernel >= KVM_TAKES_AT_LOAD and not shares:
         return [
-            f"KVM holds VT-x or AMD-V (Linux {dotted(host.kernel)} gives it away when KVM's module is loaded); "
-            "run sudo modprobe -r kvm_intel kvm_amd, or set the module option kvm.enable_virt_at_load=0, "
+            f"KVM holds VT-x or AMD-V (Linux {dotted(host.kernel)} gives it away when KVM's module is "
+            "loaded); run sudo modprobe -r kvm_intel kvm_amd, or set the module option kvm.enable_virt_at_load=0, "
             "or set hypervisor: qemu, which uses KVM"
         ], worth
     if host.kvm is Kvm.IDLE and shares:
         return [
             f"VirtualBox {dotted(version)} shares VT-x with KVM, which was told to wait; "
-            "remove the module option kvm.enable_virt_at_load=0 (in /etc/modprobe.d or on the kernel's command "
-            "line), or set hypervisor: qemu"
+            "remove the module option kvm.enable_virt_at_load=0 (in /etc/modprobe.d or on the kernel's "
+            "command line), or set hypervisor: qemu"
         ], worth
     return [], worth
 
