@@ -9,7 +9,7 @@ from typing import Literal
 import platformdirs
 
 from cli import host, hypervisor, packages, ports
-from cli.hypervisor import BROKEN_NAT, OLDEST_VIRTUALBOX, Choice, Version, dotted
+from cli.hypervisor import Choice, VirtualBox, dotted
 from config import Config
 from config.checks import gib, memory_needed
 from config.host import host_facts
@@ -36,7 +36,7 @@ class Finding:
 
 
 def all_checks(root: Path, stack_folder: Path, config: Config) -> Iterator[Finding]:
-    choice = hypervisor.chosen(config.hypervisor)
+    choice = hypervisor.chosen(config.hypervisor, stack_folder)
     yield Finding("ok", f"hypervisor: {choice.name}, as {choice.reason}")
     yield from check_hypervisor(choice)
     yield from check_packages(choice)
@@ -51,8 +51,9 @@ def surely_failing(root: Path, stack_folder: Path, config: Config) -> Iterator[F
 
 
 def check_hypervisor(choice: Choice) -> Iterator[Finding]:
-    if choice.name == "virtualbox":
-        yield from judge_virtualbox(hypervisor.virtualbox_version(), hypervisor.kernel_module_loaded())
+    if choice.virtualbox is not None:
+        yield from judge_virtualbox(choice.virtualbox, used=choice.name == "virtualbox")
+    if choice.name != "qemu":
         return
     version = hypervisor.qemu_version()
     if version is not None:
@@ -73,34 +74,21 @@ def judge_kvm(offered: bool, works: bool | None) -> Finding:
     )
 
 
-def judge_virtualbox(version: Version | None, module: bool) -> Iterator[Finding]:
-    if version is None:
-        yield Finding(
-            "failure",
-            "VirtualBox is not installed",
-            "install VirtualBox 7.2.4 or newer, or set hypervisor: qemu",
-        )
+def judge_virtualbox(found: VirtualBox, *, used: bool) -> Iterator[Finding]:
+    """What is wrong with a VirtualBox that is not `used` is only worth knowing, and its absence is not."""
+    if not found.version and not used:
         return
-    if version < OLDEST_VIRTUALBOX:
-        yield Finding(
-            "failure",
-            f"VirtualBox {dotted(version)} is too old",
-            f"install {dotted(OLDEST_VIRTUALBOX)} or newer, or set hypervisor: qemu",
-        )
-    elif BROKEN_NAT[0] <= version <= BROKEN_NAT[1]:
-        yield Finding(
-            "warning",
-            f"VirtualBox {dotted(version)} breaks NAT when a machine has several port forwards",
-            "install 7.2.4 or newer",
-        )
-    else:
-        yield Finding("ok", f"VirtualBox {dotted(version)}")
-    if not module:
-        yield Finding(
-            "failure",
-            "VirtualBox: its kernel module is not loaded",
-            "run sudo modprobe vboxdrv (or /sbin/vboxconfig as root to build it), or set hypervisor: qemu",
-        )
+    if found.version and not found.problems:
+        yield Finding("ok", f"VirtualBox {found.version}")
+    for text in found.problems:
+        yield _finding("failure" if used else "warning", text)
+    for text in found.warnings:
+        yield _finding("warning", text)
+
+
+def _finding(level: Level, text: str) -> Finding:
+    told, _, hint = text.partition("; ")
+    return Finding(level, told, hint)
 
 
 def check_packages(choice: Choice) -> Iterator[Finding]:

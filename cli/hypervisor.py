@@ -5,56 +5,83 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from cli.errors import CliError
 
 Version = tuple[int, ...]
 
-VIRTUALBOX_DRIVER = Path(__file__).resolve().parents[1] / "provider/hypervisors/virtualbox"
+ROOT = Path(__file__).resolve().parents[1]
 OLDEST_QEMU: Version = (8, 0)
-OLDEST_VIRTUALBOX: Version = (6, 1)
-BROKEN_NAT: tuple[Version, Version] = ((7, 2, 0), (7, 2, 2))
-"""First and last VirtualBox whose NAT breaks when a machine has several forwards."""
+SURVEY_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class VirtualBox:
+    """What the plugin says of VirtualBox here; `version` is "" where it is not installed. Each text is "what
+    is wrong; what to do"; with a problem no machine would start."""
+
+    version: str
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """`name` is virtualbox or qemu; `reason` says why, for the user."""
+    """`name` is virtualbox or qemu; `reason` says why, for the user. `virtualbox` is None where nobody asked
+    about it."""
 
     name: str
     reason: str
+    virtualbox: VirtualBox | None = None
 
 
-def choose(wanted: str, virtualbox: Version | None, module: bool, driver: bool = True) -> Choice:
-    """`wanted` is the config's `hypervisor`; `module` tells whether VirtualBox's kernel module is loaded,
-    `driver` whether this version of cloudmatrix can drive VirtualBox."""
+def choose(wanted: str, in_use: str | None, virtualbox: VirtualBox) -> Choice:
+    """`wanted` is the config's `hypervisor`, `in_use` what the stack has machines on."""
     if wanted != "auto":
+        return Choice(wanted, "the stack config says so", virtualbox)
+    if in_use:
+        return Choice(in_use, "the stack has machines on it", virtualbox)
+    if not virtualbox.version:
+        return Choice("qemu", "VirtualBox is not installed", virtualbox)
+    if virtualbox.problems:
+        return Choice("qemu", f"VirtualBox cannot be used: {cause(virtualbox.problems[0])}", virtualbox)
+    return Choice("virtualbox", f"VirtualBox {virtualbox.version} is installed", virtualbox)
+
+
+def cause(text: str) -> str:
+    """What is wrong, without what to do about it."""
+    return text.partition("; ")[0].removeprefix("VirtualBox: ")
+
+
+def chosen(wanted: str, stack_folder: Path) -> Choice:
+    """The choice that the plugin will make for a stack."""
+    if wanted == "qemu":
         return Choice(wanted, "the stack config says so")
-    if virtualbox is not None and not driver:
-        return Choice("qemu", "this version of cloudmatrix does not drive VirtualBox yet")
-    if virtualbox is None:
-        return Choice("qemu", "VirtualBox is not installed")
-    if virtualbox < OLDEST_VIRTUALBOX:
-        return Choice("qemu", f"VirtualBox {dotted(virtualbox)} is older than {dotted(OLDEST_VIRTUALBOX)}")
-    if not module:
-        return Choice("qemu", "VirtualBox's kernel module is not loaded")
-    return Choice("virtualbox", f"VirtualBox {dotted(virtualbox)} is installed")
+    survey = _survey(stack_folder)
+    found = survey["virtualbox"]
+    virtualbox = VirtualBox(found["version"], tuple(found["problems"]), tuple(found["warnings"]))
+    return choose(wanted, survey["in_use"], virtualbox)
 
 
-def chosen(wanted: str) -> Choice:
-    return choose(wanted, virtualbox_version(), kernel_module_loaded(), VIRTUALBOX_DRIVER.is_dir())
-
-
-def virtualbox_version() -> Version | None:
-    return _version("VBoxManage", r"^(\d+)\.(\d+)\.(\d+)")
+def _survey(stack_folder: Path) -> Any:
+    argv = [sys.executable, "-m", "provider.hypervisors", str(stack_folder)]
+    try:
+        done = subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SURVEY_TIMEOUT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CliError(f"VirtualBox did not answer within {SURVEY_TIMEOUT:.0f} s; restart VBoxSVC") from error
+    except subprocess.CalledProcessError as error:
+        raise CliError(f"looking for VirtualBox failed:\n{error.stderr.strip()}") from error
+    return json.loads(done.stdout)
 
 
 def qemu_version() -> Version | None:
     return _version("qemu-system-x86_64", r"version (\d+)\.(\d+)\.(\d+)")
-
-
-def kernel_module_loaded() -> bool:
-    return Path("/dev/vboxdrv").exists()
 
 
 def kvm_offered() -> bool:

@@ -26,7 +26,7 @@ def up(session: Session, yes: bool, parallel: int) -> None:
     """Raise the cloud, or change it to what the stack config says."""
     began = time.time()
     config = session.config()
-    used = hypervisor.chosen(config.hypervisor)
+    used = hypervisor.chosen(config.hypervisor, session.folder)
     click.echo(f"Hypervisor: {used.name}, as {used.reason}")
     host.prepare(packages.needed(used.name), session.matrix / "logs" / "apt.log")
     _stop_at_failures(session, used)
@@ -104,7 +104,7 @@ def destroy(session: Session, yes: bool, parallel: int) -> None:
 @pass_session
 def prepare(session: Session, tests: bool) -> None:
     """Install what this computer lacks (up does it by itself as root)."""
-    used = hypervisor.chosen(session.config().hypervisor)
+    used = hypervisor.chosen(session.config().hypervisor, session.folder)
     wanted = (*packages.needed(used.name), *(packages.TESTS if tests else ()))
     host.prepare(wanted, session.matrix / "logs" / "apt.log")
     click.echo("Everything needed is installed.")

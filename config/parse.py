@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.applications import applications
+from config.base import base
 from config.checks import check
-from config.model import Base, Config, ConfigError, Forwards, HostFacts, Network, Size
+from config.model import Config, ConfigError, Forwards, HostFacts, Network, Size
 from config.reader import Problems, Section, as_integer, kind, shown
 
 KEYS = ("applications", "base", "egress", "forwards", "hypervisor", "manager", "network", "node", "nodes")
@@ -30,12 +31,12 @@ def parse(raw: Mapping[str, Any], host: HostFacts | None = None) -> Config:
     node = _size(problems, "node", top.raw.get("node"), NODE)
     nodes = _nodes(problems, top.raw.get("nodes"), node)
     config = Config(
-        hypervisor=top.choice("hypervisor", ("auto", "qemu")),
+        hypervisor=top.choice("hypervisor", ("auto", "virtualbox", "qemu")),
         manager=_size(problems, "manager", top.raw.get("manager"), MANAGER),
         nodes=nodes,
         network=_network(problems, top.raw.get("network")),
         forwards=_forwards(problems, top.raw.get("forwards")),
-        base=_base(problems, top.raw.get("base")),
+        base=base(problems, top.raw.get("base")),
         egress=_egress(top),
         applications=applications(problems, top.raw.get("applications"), tuple(nodes)),
     )
@@ -121,15 +122,6 @@ def _forwards(problems: Problems, raw: Any) -> Forwards:
         http=section.integer("http", 6081, 1, 65535),
         address=address,
     )
-
-
-def _base(problems: Problems, raw: Any) -> Base:
-    section = Section(problems, "base", raw, ("from", "release", "mirror"))
-    release = section.text("release", r"[a-z]+", "the code name of a Debian release", "trixie")
-    mirror = section.text(
-        "mirror", r"https?://[^\s\"']+", "the http or https address of a Debian mirror", "no mirror at all"
-    )
-    return Base(source=section.choice("from", ("packages",)), release=release or "trixie", mirror=mirror)
 
 
 def _egress(top: Section) -> tuple[str, ...]:

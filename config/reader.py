@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -58,6 +58,12 @@ def as_integer(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
         return None
     return int(value)
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """a, b or c."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 class Section:
@@ -117,7 +123,7 @@ class Section:
         if self.raw[key] in choices:
             return str(self.raw[key])
         close = difflib.get_close_matches(str(self.raw[key]), choices, n=1)
-        self.refuse(key, " or ".join(choices), close[0] if close else choices[0], str)
+        self.refuse(key, alternatives(choices), close[0] if close else choices[0], str)
         return choices[0]
 
     def text(self, key: str, pattern: str, need: str, attempt: str) -> str | None:

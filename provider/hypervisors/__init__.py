@@ -7,8 +7,9 @@ from provider.errors import UserError
 from provider.hypervisors.base import Hypervisor
 
 AUTO = "auto"
+VIRTUALBOX = "virtualbox"
 DRIVERS = {
-    "virtualbox": "provider.hypervisors.virtualbox.driver:VirtualBox",
+    VIRTUALBOX: "provider.hypervisors.virtualbox.driver:VirtualBox",
     "qemu": "provider.hypervisors.qemu.driver:Qemu",
 }
 """In the order of preference."""

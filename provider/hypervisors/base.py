@@ -22,12 +22,14 @@ class PowerState(Enum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What this hypervisor is on this computer, for `doctor` and for messages."""
+    """What this hypervisor is on this computer, for `doctor` and for messages. The version is "" when it is
+    not installed; with a problem no machine starts; each text is "what is wrong; what to do"."""
 
     name: str
     version: str
     accelerator: str
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,11 @@ MISTAKES = [
     ),
     (
         {"hypervisor": "kvm"},
-        'hypervisor: got "kvm"; need auto or qemu; try auto',
+        'hypervisor: got "kvm"; need auto, virtualbox or qemu; try auto',
     ),
     (
         {"hypervisor": "virtual-box"},
-        'hypervisor: got "virtual-box"; need auto or qemu; try auto',
+        'hypervisor: got "virtual-box"; need auto, virtualbox or qemu; try virtualbox',
     ),
     (
         {"base": {"from": "iso"}},

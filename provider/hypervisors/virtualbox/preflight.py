@@ -126,8 +126,8 @@ def _kvm(version: Version, host: Host) -> tuple[list[str], list[str]]:
     if host.kvm is Kvm.HOLDING and host.kernel >= KVM_TAKES_AT_LOAD and not shares:
         return [
             f"KVM holds VT-x or AMD-V (Linux {dotted(host.kernel)} gives it away when KVM's module is "
-            "loaded); run sudo modprobe -r kvm_intel kvm_amd, or set the module option kvm.enable_virt_at_load=0, "
-            "or set hypervisor: qemu, which uses KVM"
+            "loaded); run sudo modprobe -r kvm_intel kvm_amd, or set the module option "
+            "kvm.enable_virt_at_load=0, or set hypervisor: qemu, which uses KVM"
         ], worth
     if host.kvm is Kvm.IDLE and shares:
         return [
