@@ -1,6 +1,7 @@
 """What this computer can give to the machines of a stack."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def works_in(process: psutil.Process, folder: Path) -> bool:
     """Whether a process was told a path in the folder, or is a daemon that runs there."""
     try:
         words = process.cmdline()
-        if process.terminal() is None:
+        if sys.platform == "win32" or process.terminal() is None:
             words.append(process.cwd())
     except psutil.Error:
         return False

@@ -1,11 +1,13 @@
 """The helpers that we run (builds, copies) end with us, even when we are killed by SIGKILL.
 
 A small process of our own waits for our end of a pipe to close, which only our end does, and ends them.
-Machines are in sessions of their own that nobody names here: they stay.
+Machines are in sessions of their own that nobody names here: they stay. Windows has no process groups to
+end, so there this does nothing and a plugin that is killed leaves a running build to its own end.
 """
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ _lifeline = NOT_STARTED
 def start() -> None:
     """Guard our process group from now on. Call before any thread is started."""
     global _lifeline
+    if sys.platform == "win32":
+        return
     if os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
     ours = os.getpid()

@@ -1,9 +1,9 @@
 """The program that builds images on this computer, and the private store that it keeps them in."""
 
-import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ from provider.commands import buildah, docker_build, podman
 from provider.commands.buildah import Store
 from provider.containers import process
 from provider.errors import Cancelled, UserError
+from provider.images.lock import FileLock
 
 DRIVERS = ("overlay", "vfs")
 
@@ -85,8 +86,8 @@ class Builder:
         """Only one thread of one process at a time is in here for a key."""
         folder = self.cache / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / key).open("w") as file:
-            while not _locked(file.fileno()):
+        with FileLock(folder / key) as lock:
+            while not lock.try_acquire():
                 if self.cancelled.wait(0.2):
                     raise Cancelled(f"waiting for another build of {key}: interrupted")
             yield
@@ -129,6 +130,8 @@ def _working_store(name: str, commands: Commands, cache: Path) -> Store | None:
 
 def _runtime_folder() -> Path:
     """A folder of ours that is empty after a restart: what is mounted is noted in it."""
+    if sys.platform == "win32":  # no user but ours may look into its temporary folder
+        return Path(tempfile.gettempdir()) / "cloudmatrix" / "containers"
     user = os.getuid()
     places = (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}", "/run" if user == 0 else None)
     parent = next((place for place in places if place and Path(place).is_dir()), None)
@@ -137,11 +140,3 @@ def _runtime_folder() -> Path:
     if folder.stat().st_uid != user:
         raise UserError(f"{folder} belongs to another user; remove it or set XDG_RUNTIME_DIR")
     return folder / "containers"
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -104,6 +105,10 @@ def _await_end(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+        process.wait(timeout=GRACE)
+        return
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
         if process.poll() is not None:
             return

@@ -25,7 +25,7 @@ class FileLock:
     """Use as a context manager; what `try_acquire` got is given back at its end. The file stays."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
     def __enter__(self) -> Self:
         return self

@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 
 def remove(folder: Path) -> None:
     """Remove a folder as far as possible, also files that belong to the user's subordinate ids."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists() and os.name == "posix" and os.geteuid() != 0 and shutil.which("unshare"):
+    if folder.exists() and sys.platform != "win32" and os.geteuid() != 0 and shutil.which("unshare"):
         argv = ["unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", "--", str(folder)]
         subprocess.run(argv, capture_output=True, check=False)
