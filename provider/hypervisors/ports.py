@@ -1,6 +1,7 @@
 """Who holds a TCP port of this computer."""
 
 import socket
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,11 @@ def holder(address: str, port: int) -> Holder | None:
     """Who prevents listening on address:port; None when it can be bound now."""
     if bindable(address, port):
         return None
-    for entry in psutil.net_connections("tcp"):
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS shows them to root alone
+        return Holder(None, "")
+    for entry in connections:
         if entry.status == psutil.CONN_LISTEN and _overlap(tuple(entry.laddr), (address, port)):
             return Holder(entry.pid, _name(entry.pid))
     return Holder(None, "")
@@ -33,7 +38,11 @@ def holder(address: str, port: int) -> Holder | None:
 def bindable(address: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What lets a port be taken again at once elsewhere lets it be taken away from its holder on Windows.
+        if sys.platform == "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
             # Two sockets may share a port with SO_REUSEADDR until one listens.
