@@ -47,8 +47,6 @@ class Cloud(pulumi.ComponentResource):
 
     def _surroundings(self) -> Surroundings:
         config = self._config
-        base = config.base
-        source = {"from": base.source, "release": base.release}
         child = pulumi.ResourceOptions(parent=self)
         network = NetworkSpec(config.network.cidr, config.network.domain)
         trust = Trust(self._stack, [MANAGER, *config.nodes], network, self)
@@ -57,11 +55,7 @@ class Cloud(pulumi.ComponentResource):
             config=config,
             hypervisor=config.hypervisor,
             trust=trust,
-            image=BaseImage(
-                "base-image",
-                source=source if base.mirror is None else {**source, "mirror": base.mirror},
-                opts=child,
-            ),
+            image=BaseImage("base-image", source=config.base.wire, opts=child),
             network=Network("internal", cidr=config.network.cidr, hypervisor=config.hypervisor, opts=child),
             network_spec=network,
         )

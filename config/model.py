@@ -64,11 +64,31 @@ class Forwards:
 
 @dataclass(frozen=True)
 class Base:
-    """Where the machines' base image comes from. `mirror` None means the mirror of this computer's apt."""
+    """Where the machines' base image comes from: `source` is packages, iso or cloud.
+
+    `release` goes with packages alone. A file has a `url`, with a sum, or a `path`. `sha256` is its sum in hex,
+    or the address or path of a SHA256SUMS file. Without `mirror`, packages come from the mirror of this
+    computer's apt, and an installer or cloud image uses its own.
+    """
 
     source: str
-    release: str
-    mirror: str | None
+    release: str | None = None
+    mirror: str | None = None
+    url: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+
+    @property
+    def wire(self) -> dict[str, str]:
+        """The source of the resource BaseImage."""
+        given = {
+            "release": self.release,
+            "mirror": self.mirror,
+            "url": self.url,
+            "path": self.path,
+            "sha256": self.sha256,
+        }
+        return {"from": self.source, **{key: value for key, value in given.items() if value is not None}}
 
 
 @dataclass(frozen=True)

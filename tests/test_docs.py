@@ -16,14 +16,18 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 ROWS = {
     name: default.strip("` ")
-    for name, default in re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \|", PAGE, flags=re.MULTILINE)
+    for name, default in re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+) \|", PAGE, flags=re.MULTILINE)
 }
 SECTIONS = {
     "manager": asdict(MANAGER),
     "node": asdict(NODE),
     "network": asdict(parse({}).network),
     "forwards": asdict(parse({}).forwards),
-    "base": {"from": "packages", "release": "trixie", "mirror": "none"},
+    "base": {
+        "from": "packages",
+        "release": "trixie",
+        **dict.fromkeys(("url", "path", "sha256", "mirror"), "none"),
+    },
 }
 
 

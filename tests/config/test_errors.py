@@ -90,8 +90,8 @@ MISTAKES = [
         'hypervisor: got "virtual-box"; need auto, virtualbox or qemu; try virtualbox',
     ),
     (
-        {"base": {"from": "iso"}},
-        'base.from: got "iso"; need packages; try packages',
+        {"base": {"from": "usb", "url": 5}},
+        'base.from: got "usb"; need packages, iso or cloud; try packages',
     ),
     (
         {"base": {"release": "Debian 13"}},
@@ -99,11 +99,63 @@ MISTAKES = [
     ),
     (
         {"base": {"mirror": "ftp://x"}},
-        'base.mirror: got "ftp://x"; need the http or https address of a Debian mirror; try no mirror at all',
+        'base.mirror: got "ftp://x"; '
+        "need the http, https or file address of a Debian mirror; try no mirror at all",
     ),
     (
         {"base": {"form": "packages"}},
         'base.form: unknown key; did you mean "from"?',
+    ),
+    (
+        {"base": {"path": "x.iso"}},
+        'base.path: got "x.iso"; need no path where the source is packages; try from: iso or from: cloud',
+    ),
+    (
+        {"base": {"from": "iso"}},
+        "base: got neither of them; need exactly one of url and path; try path: image.iso",
+    ),
+    (
+        {"base": {"from": "cloud", "url": "https://h.example/x.qcow2", "path": "x.qcow2", "sha256": "SUMS"}},
+        "base: got url and path; need exactly one of url and path; try url alone",
+    ),
+    (
+        {"base": {"from": "iso", "url": "https://h.example/d/x.iso"}},
+        "base.sha256: got nothing; need 64 hex digits, or the address or path of a SHA256SUMS file "
+        "that names x.iso; try https://h.example/d/SHA256SUMS",
+    ),
+    (
+        {"base": {"from": "iso", "url": "https://h.example/d/x.iso", "sha256": "ab" * 31}},
+        f'base.sha256: got "{"ab" * 31}" (62 characters); need 64 hex digits, or the address or path of a '
+        "SHA256SUMS file that names x.iso; try https://h.example/d/SHA256SUMS",
+    ),
+    (
+        {"base": {"from": "cloud", "path": "x.qcow2", "sha256": "md5:x"}},
+        'base.sha256: got "md5:x"; need 64 hex digits, or the address or path of a '
+        "SHA256SUMS file that names x.qcow2; try leaving it out",
+    ),
+    (
+        {"base": {"from": "iso", "url": "ftp://h.example/x.iso", "sha256": "a" * 64}},
+        'base.url: got "ftp://h.example/x.iso"; '
+        "need the http or https address of an installer ISO; try path: image.iso",
+    ),
+    (
+        {"base": {"from": "iso", "url": "https://h.example/d/", "sha256": "a" * 64}},
+        'base.url: got "https://h.example/d/"; '
+        "need the http or https address of an installer ISO; try path: image.iso",
+    ),
+    (
+        {"base": {"from": "cloud", "path": "file:///x.qcow2"}},
+        'base.path: got "file:///x.qcow2"; need the file name of a cloud image; try image.qcow2',
+    ),
+    (
+        {"base": {"from": "iso", "path": "x.iso", "release": "trixie"}},
+        'base.release: got "trixie"; '
+        "need none, as the release is read from an installer ISO; try leaving it out",
+    ),
+    (
+        {"base": {"from": "iso", "path": "x.iso", "mirror": "file:///srv/debian"}},
+        'base.mirror: got "file:///srv/debian"; '
+        "need the http or https address of a mirror of its distribution; try no mirror at all",
     ),
     (
         {"network": {"cidr": "10.0.2.0/24"}},

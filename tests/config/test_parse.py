@@ -19,6 +19,39 @@ def test_the_smallest_stack_is_an_empty_one():
     assert config.applications == ()
 
 
+SUM = "0123456789abcdef" * 4
+BASES = [
+    ({}, {"from": "packages", "release": "trixie"}),
+    (
+        {"from": "packages", "mirror": "file:///srv/debian"},
+        {"from": "packages", "release": "trixie", "mirror": "file:///srv/debian"},
+    ),
+    ({"from": "iso", "path": "debian.iso"}, {"from": "iso", "path": "debian.iso"}),
+    (
+        {"from": "cloud", "path": r"C:\images\a.qcow2", "sha256": "SHA256SUMS"},
+        {"from": "cloud", "path": r"C:\images\a.qcow2", "sha256": "SHA256SUMS"},
+    ),
+    (
+        {
+            "from": "iso",
+            "url": "https://h.example/a.iso",
+            "sha256": SUM.upper(),
+            "mirror": "http://m.example",
+        },
+        {"from": "iso", "url": "https://h.example/a.iso", "sha256": SUM, "mirror": "http://m.example"},
+    ),
+    (
+        {"from": "cloud", "url": "https://h.example/a.img", "sha256": "https://h.example/SHA256SUMS"},
+        {"from": "cloud", "url": "https://h.example/a.img", "sha256": "https://h.example/SHA256SUMS"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("base", "wire"), BASES)
+def test_a_base_image_is_made_from_packages_or_from_a_file(base, wire):
+    assert parse({"base": base}).base.wire == wire
+
+
 def test_an_application_needs_a_source_only_and_is_on_every_node():
     (shop,) = parse({"applications": {"shop": SHOP}}).applications
     assert (shop.name, shop.source, shop.image, shop.archive) == ("shop", "apps/shop", None, None)
