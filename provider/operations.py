@@ -1,6 +1,7 @@
 """One function a call of the protocol: the request to plain values, the handler, the answer to the wire."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -23,7 +24,8 @@ class InitFailed(Exception):
 
 def check(handler: Resource, context: Context, request: wire.CheckRequest) -> wire.CheckResponse:
     given, marks = decode(request.news)
-    inputs, failures = handler.check(context, given)
+    old, _ = decode(request.olds)
+    inputs, failures = handler.check(replace(context, old=old), given)
     inputs = {key: value for key, value in inputs.items() if value is not None}
     return wire.CheckResponse(
         inputs=encode(inputs, carry(inputs, given, marks)),

@@ -17,6 +17,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 class Context:
     """One call's surroundings.
 
+    `old` are the inputs in the state, in `check` alone and empty for a resource that is not made yet.
     `progress` shows one short line beside the resource ("booting"); send changes only. `cancelled` is set
     when the user interrupts: long waits end with `errors.Cancelled`. `timeout` is seconds, 0 for unset.
     """
@@ -28,6 +29,7 @@ class Context:
     cancelled: threading.Event
     preview: bool = False
     timeout: float = 0.0
+    old: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stack_dir(self) -> Path:

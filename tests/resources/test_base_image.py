@@ -70,10 +70,25 @@ CHECKED = [
     ({"source": UNKNOWN}, []),
     ({"source": {"from": "packages", "release": UNKNOWN}}, []),
     ({"source": {**SOURCE, "mirror": "file:///srv/debian"}}, []),
-    ({"source": {"from": "iso"}}, ['source.from: got "iso"; need packages, the only source so far']),
+    ({"source": {"from": "usb"}}, ['source.from: got "usb"; need packages, iso, cloud']),
+    ({"source": {"from": "iso"}}, ["source: got neither; need exactly one of url and path"]),
+    (
+        {"source": {"from": "iso", "path": "a.iso", "url": "ftp://h/a", "release": "trixie"}},
+        [
+            "source.release: unknown key with from: iso; need one of from, mirror, path, sha256, url",
+            "source: got url and path; need exactly one of url and path",
+            'source.url: got "ftp://h/a"; need an http or https address',
+            "source.sha256: got nothing; need 64 hex digits, or the address or path of a SHA256SUMS file",
+        ],
+    ),
+    ({"source": {"from": "cloud", "url": UNKNOWN, "sha256": "00" * 32}}, []),
+    ({"source": {"from": "cloud", "url": "http://h.example/a.img", "sha256": "00" * 32}}, []),
     ({"source": {"release": "buster"}}, ['source.release: got "buster"; need trixie']),
     ({"source": {"mirror": "debian"}}, ['source.mirror: got "debian"; need a URL; try http://…/debian']),
-    ({"source": {"relase": "x"}}, ["source.relase: unknown key; need one of from, mirror, release"]),
+    (
+        {"source": {"relase": "x"}},
+        ["source.relase: unknown key with from: packages; need one of from, mirror, release"],
+    ),
 ]
 
 
