@@ -141,7 +141,7 @@ class BaseImageResource(Resource):
         an unchanged stack needs no network, and no publisher replaces its machines."""
         before = context.old.get("source_digest")
         unchanged = before is not None and context.old.get("source") == source
-        if unchanged and sources.web.is_address(str(source.get("sha256", ""))):
+        if unchanged and web.is_address(str(source.get("sha256", ""))):
             return str(before)
         try:
             return sources.digest_of(
