@@ -45,7 +45,7 @@ def run(machine: Machine, host: Host, boot: Boot | None, sockets: Sequence[str])
     words = [
         *(SYSTEM, "-name", f"{machine.stack}-{machine.name}", "-uuid", machine.uuid),
         *("-no-user-config", "-nodefaults", "-display", "none", "-sandbox", SANDBOX),
-        *("-machine", "pc,usb=off,vmport=off", *_processor(host.accelerator)),
+        *("-machine", "pc,usb=off,vmport=off", *processor(host.accelerator)),
         *("-smp", str(machine.cpus), "-m", f"{machine.memory}M"),
         *("-chardev", f"socket,id=monitor,path={MONITOR},server=on,wait=off", "-mon", "monitor,mode=control"),
         # Appended, so that the file may be cut short while the machine writes to it.
@@ -86,7 +86,8 @@ def hostfwd_rule(rule: Forward) -> str:
     return f"tcp:{rule.host_ip}:{rule.host_port}-:{rule.guest_port}"
 
 
-def _processor(accelerator: str) -> list[str]:
+def processor(accelerator: str) -> list[str]:
+    """The accelerator and a processor to go with it."""
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", "tcg,thread=multi", "-cpu", "max"]

@@ -19,8 +19,13 @@ def tail(file: Path, lines: int) -> list[str]:
             text = stream.read().decode(errors="replace")
     except FileNotFoundError:
         return []
-    cleaned = [_CONTROL.sub("", line).rstrip() for line in text.splitlines()]
+    cleaned = [clean(line) for line in text.splitlines()]
     return [line for line in cleaned if line][-lines:]
+
+
+def clean(line: str) -> str:
+    """A line as it may be shown: without control characters and what is blank behind it."""
+    return _CONTROL.sub("", line).rstrip()
 
 
 def bound(file: Path) -> None:
