@@ -1,0 +1,68 @@
+"""The answers to an installer's questions, and what it runs at its end. Pure.
+
+There is no user's key among them: an image is shared by all stacks, so each machine brings its own.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jinja2
+
+ARCHIVE = "finish.tar"
+"""The finish on the second disc."""
+LABEL = "CIDATA"
+"""The second disc's name, by which cloud-init finds the answers."""
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701  values are checked, or pass `tojson`, which is YAML too
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`mirror` and `proxy` are http(s) URLs as the new machine reaches them; "" is none, or Ubuntu's own.
+
+    ValueError, with the field's name, for a value that an installer would not understand.
+    """
+
+    mirror: str = ""
+    proxy: str = ""
+    locale: str = "en_US.UTF-8"
+    keyboard: str = "us"
+
+    def __post_init__(self) -> None:
+        for field in ("mirror", "proxy"):
+            value = getattr(self, field)
+            if value and not re.fullmatch(r"https?://[^\s/]+\S*", value):
+                raise ValueError(f'{field}: got "{value}"; need a URL; try http://…')
+        if not re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z0-9-]+)?(@[a-z]+)?", self.locale):
+            raise ValueError(f'locale: got "{self.locale}"; need a name such as en_US.UTF-8')
+        if not re.fullmatch(r"[a-z]+", self.keyboard):
+            raise ValueError(f'keyboard: got "{self.keyboard}"; need a name such as us')
+
+
+def preseed(answers: Answers) -> str:
+    """preseed.cfg for the Debian installer. ValueError without a mirror: the medium has not everything."""
+    if not answers.mirror:
+        raise ValueError('mirror: got ""; need a URL; try http://…')
+    mirror = urlsplit(answers.mirror)
+    mirror = mirror._replace(path=mirror.path.rstrip("/") or "/")
+    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(answers=answers, mirror=mirror)
+
+
+def finish_install() -> str:
+    """The script that the Debian installer runs last."""
+    return _ENVIRONMENT.get_template("finish-install.sh.j2").render(archive=ARCHIVE)
+
+
+def autoinstall(answers: Answers) -> str:
+    """The `user-data` for Ubuntu's server installer."""
+    template = _ENVIRONMENT.get_template("autoinstall.yaml.j2")
+    return template.render(answers=answers, archive=ARCHIVE, label=LABEL)
