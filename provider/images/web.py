@@ -62,6 +62,8 @@ def explained(error: Exception) -> WebError:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         told = str(error.reason).strip().splitlines()
+        if "infinite loop" in str(error.reason):
+            return WebError("the server redirects in a circle", status=error.code, lasting=True)
         again = error.code >= 500 or error.code in (408, 425, 429)
         reason = f"the server answered {error.code} {told[0] if told else ''}".strip()
         return WebError(reason, status=error.code, lasting=not again)
