@@ -130,6 +130,8 @@ class Watch:
             for raw in whole:
                 self._line(_text(raw), now)
         elif self._rest and now - self._heard >= PROMPT:
+            # Who counts leaves it there too.
+            self._place(_text(self._rest), now)
             self._judged(_text(self._rest))
         if now - self._begun > self._stage.deadline:
             raise self._failure(f"it took longer than {self._stage.deadline:.0f} s")
@@ -147,6 +149,11 @@ class Watch:
         if not line:
             return
         self._tail.append(line)
+        self._place(line, now)
+        self._judged(line)
+
+    def _place(self, line: str, now: float) -> None:
+        """Go on to the stage that a line begins."""
         for number in range(max(self._current, 0), len(self._job.stages)):
             if match := re.search(self._job.stages[number].pattern, line):
                 if number != self._current:
@@ -154,7 +161,6 @@ class Watch:
                 more = (match[1] or "").strip() if match.re.groups else ""
                 self._show(f"{self._stage.name} {more}".rstrip())
                 break
-        self._judged(line)
 
     def _judged(self, line: str) -> None:
         if error := (line if _DEAD.search(line) else self._judge(line)):

@@ -52,6 +52,16 @@ def test_stages_are_shown_once_each_with_what_their_lines_count(job: Job) -> Non
     ) == ["starting the machine", "unpacking", "unpacking 10/20", "setting up", "powering off"]
 
 
+def test_a_line_that_counts_without_an_end_is_shown_when_it_rests(job: Job) -> None:
+    assert watch(
+        job,
+        (1, b"go: unpacking 1/3"),
+        (2, b""),
+        (3, b""),
+        (4, b"\ngo: finished\n"),
+    ) == ["starting the machine", "unpacking 1/3", "powering off"]
+
+
 def test_a_stage_may_be_left_out_but_not_the_last(job: Job) -> None:
     assert watch(job, (1, b"go: finished\n"))[-1] == "powering off"
     assert failure(job, (1, b"hello\ngo: setting up\n")) == (
