@@ -1,7 +1,9 @@
 """BaseImage: its life over the real wire on an image that another stack made; its rules without one."""
 
+import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,16 @@ import pytest
 from provider.errors import UserError
 from provider.images import recipe
 from provider.images.cache import Cache
+from provider.images.fetch import fetch
+from provider.images.usage import Usage
 from provider.resources import base_image
 from provider.resources.base import UNKNOWN, Context, Failure
 from provider.resources.base_image import BaseImageResource
+from provider.resources.virtual_machine import VirtualMachineResource
 from tests.rig import lifecycle
 from tests.rig.lifecycle import Case
 from tests.rig.plugin import running
+from tests.rig.web import Site, answers, serving
 
 SOURCE = {"from": "packages", "release": "trixie"}
 
@@ -31,10 +37,18 @@ def small_image(folder: Path, source: Mapping[str, Any], lock: int, context: Con
     (folder / recipe.DISK).write_text(f"a disk from {source['release']}")
 
 
+def from_file(folder: Path, source: Mapping[str, Any], lock: int, context: Context) -> None:
+    """What every builder from a file does first: the rest is theirs."""
+    file = fetch(source, context.progress, context.cancelled)
+    (folder / recipe.DISK).write_bytes(file.read_bytes())
+
+
 @pytest.fixture
 def handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseImageResource:
     """The handler with a cache of its own and a quick builder: what is under test is all but the building."""
-    monkeypatch.setattr(base_image, "BUILDERS", {"packages": small_image})
+    monkeypatch.setattr(
+        base_image, "BUILDERS", {"packages": small_image, "iso": from_file, "cloud": from_file}
+    )
     return BaseImageResource(Cache(tmp_path / "images"))
 
 
@@ -163,3 +177,178 @@ def test_a_damaged_image_is_gone_to_a_refresh_and_an_error_to_create(
         else:
             with pytest.raises(UserError, match=r"is damaged: disk\.qcow2: expected sha256 .* \(5 bytes\)"):
                 handler.create(context(tmp_path), inputs)
+
+
+CONTENT = b"an image of a disk"
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    """Where a cloud image is published with its sum; the cache is the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving(Site({"/a.qcow2": CONTENT, "/SHA256SUMS": f"{SUM}  a.qcow2\n".encode()})) as site:
+        yield site
+
+
+def published(site: Site) -> dict[str, Any]:
+    return {"from": "cloud", "url": f"{site.address}/a.qcow2", "sha256": f"{site.address}/SHA256SUMS"}
+
+
+def checked(
+    handler: BaseImageResource,
+    tmp_path: Path,
+    source: Mapping[str, Any],
+    old: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    inputs, failures = handler.check(replace(context(tmp_path), old=old or {}), {"source": source})
+    assert failures == []
+    return inputs
+
+
+def test_a_published_sum_is_read_once_and_stays(
+    handler: BaseImageResource, tmp_path: Path, site: Site
+) -> None:
+    """So that an unchanged stack needs no network, and no publisher replaces its machines."""
+    inputs = checked(handler, tmp_path, published(site))
+    assert inputs == {"source": published(site), "recipe": recipe.digest(), "source_digest": SUM}
+    made = handler.create(context(tmp_path), inputs)
+    assert Path(made.outputs["path"]).read_bytes() == CONTENT
+    site.requests.clear()
+    site.files["/SHA256SUMS"] = f"{'0' * 64}  a.qcow2\n".encode()
+    assert checked(handler, tmp_path, published(site), inputs) == inputs
+    assert site.requests == []
+    changed = {**published(site), "sha256": f"{site.address}/./SHA256SUMS"}
+    site.files["/./SHA256SUMS"] = site.files["/SHA256SUMS"]
+    new = checked(handler, tmp_path, changed, inputs)
+    assert new["source_digest"] == "0" * 64
+    assert handler.replaced_by(inputs, new) == {"source_digest"}
+
+
+def test_sums_that_cannot_be_had_are_a_failure_of_the_first_preview(
+    handler: BaseImageResource, tmp_path: Path, site: Site
+) -> None:
+    site.troubles = [answers(404)]
+    _, failures = handler.check(context(tmp_path), {"source": published(site)})
+    assert failures == [
+        Failure(
+            f"base.sha256: {site.address}/SHA256SUMS cannot be read: the server answered 404 Not Found; "
+            "check the address and the network, or give the 64 hex digits themselves"
+        )
+    ]
+
+
+def test_the_address_is_no_part_of_the_image(handler: BaseImageResource, tmp_path: Path, site: Site) -> None:
+    inputs = checked(handler, tmp_path, published(site))
+    made = handler.create(context(tmp_path), inputs)
+    own = tmp_path / "own.qcow2"
+    own.write_bytes(CONTENT)
+    for source in (
+        {"from": "cloud", "path": "own.qcow2"},
+        {"from": "cloud", "path": str(own), "sha256": SUM},
+    ):
+        other = checked(handler, tmp_path, source, inputs)
+        assert handler.replaced_by(inputs, other) == set()
+        assert handler.update(context(tmp_path), made.identifier, inputs, other) == made.outputs
+        found = handler.read(context(tmp_path), made.identifier, other, {})
+        assert found is not None
+        assert found.inputs == other
+    iso = checked(handler, tmp_path, {"from": "iso", "path": "own.qcow2"}, inputs)
+    assert handler.replaced_by(inputs, iso) == {"source"}
+
+
+def test_a_changed_file_replaces_the_image_and_a_missing_one_does_not(
+    handler: BaseImageResource, tmp_path: Path, site: Site
+) -> None:
+    own, source = tmp_path / "own.iso", {"from": "iso", "path": "own.iso"}
+    own.write_bytes(CONTENT)
+    inputs = checked(handler, tmp_path, source)
+    handler.create(context(tmp_path), inputs)
+    own.unlink()
+    assert checked(handler, tmp_path, source, inputs) == inputs
+    own.write_bytes(b"another")
+    new = checked(handler, tmp_path, source, inputs)
+    assert handler.replaced_by(inputs, new) == {"source_digest"}
+    assert handler.preview(context(tmp_path), new) == {"format": "qcow2", "disk_size": 8}
+
+
+def test_a_missing_file_is_a_failure_of_the_first_preview(handler: BaseImageResource, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    need = "need a file, by a path that begins in the project's folder or at /"
+    for source, reason in (
+        ({"from": "iso", "path": "gone.iso"}, f"{tmp_path}/gone.iso does not exist"),
+        ({"from": "iso", "path": "gone.iso", "sha256": SUM}, f"{tmp_path}/gone.iso does not exist"),
+        ({"from": "cloud", "path": "folder"}, f"{tmp_path}/folder is a folder"),
+    ):
+        _, failures = handler.check(context(tmp_path), {"source": source})
+        assert failures == [Failure(f"base.path: {reason}; {need}")]
+
+
+def test_a_new_image_replaces_the_machines_made_from_the_old_one() -> None:
+    """At preview the new image's id is unknown."""
+    machine = {"hostname": "node2", "image": {"id": "old", "path": "/cache/old/disk.qcow2"}}
+    for image, keys in (
+        ({"id": UNKNOWN, "path": UNKNOWN}, {"image"}),
+        ({"id": "new", "path": "/cache/new/disk.qcow2"}, {"image"}),
+        ({"id": "old", "path": "/elsewhere/disk.qcow2"}, set()),
+    ):
+        assert VirtualMachineResource().replaced_by(machine, {**machine, "image": image}) == keys
+
+
+def test_who_uses_an_image_is_noted_from_its_creation_to_its_deletion(
+    handler: BaseImageResource, tmp_path: Path
+) -> None:
+    inputs, _ = handler.check(context(tmp_path), {"source": SOURCE})
+    made, usage = handler.create(context(tmp_path), inputs), Usage(tmp_path / "images")
+    assert [user.stack for user in usage.noted(made.identifier)] == ["dev"]
+    handler.delete(context(tmp_path), made.identifier, {})
+    assert usage.noted(made.identifier) == []
+    handler.read(context(tmp_path), made.identifier, inputs, {})
+    assert [user.project for user in usage.noted(made.identifier)] == [tmp_path]
+    usage.forget(made.identifier)
+    handler.check(replace(context(tmp_path), old=inputs), {"source": SOURCE})
+    assert [user.stack for user in usage.noted(made.identifier)] == ["dev"]
+
+
+def test_a_failed_build_is_not_noted(
+    handler: BaseImageResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise UserError("no network")
+
+    monkeypatch.setattr(base_image, "BUILDERS", {"packages": fails})
+    inputs, _ = handler.check(context(tmp_path), {"source": SOURCE})
+    with pytest.raises(UserError, match="no network"):
+        handler.create(context(tmp_path), inputs)
+    assert Usage(tmp_path / "images").projects() == set()
+
+
+def test_packages_are_refused_where_they_cannot_be_unpacked(
+    handler: BaseImageResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    reason = (
+        "base.from: packages can be unpacked on Linux alone; "
+        "set base to an installer ISO (from: iso) or a cloud image (from: cloud)"
+    )
+    inputs, failures = handler.check(context(tmp_path), {"source": SOURCE})
+    assert failures == [Failure(reason)]
+    handler.create(context(tmp_path), inputs)
+    assert handler.check(context(tmp_path), {"source": SOURCE}) == (inputs, [])
+
+
+def test_over_the_wire_the_sum_of_the_state_is_kept(site: Site, tmp_path: Path) -> None:
+    """The engine hands the old inputs to check: what is published now is not looked at."""
+    case = Case("BaseImage", {"source": published(site)}, name="base-image")
+    project = tmp_path / "project"
+    project.mkdir()
+    with running(project) as plugin:
+        inputs, failures = plugin.check(case.urn, case.inputs)
+        assert failures == []
+        assert inputs["source_digest"] == SUM
+        site.files.clear()
+        assert plugin.check(case.urn, case.inputs, olds=inputs) == (inputs, [])
+        moved = {"source": {**published(site), "url": f"{site.address}/b.qcow2"}}
+        _, failures = plugin.check(case.urn, moved, olds=inputs)
+        assert [failure[:13] for failure in failures] == ["base.sha256: "]

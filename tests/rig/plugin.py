@@ -117,9 +117,12 @@ class Plugin:
     def urn(type_name: str, name: str) -> str:
         return f"urn:pulumi:{STACK}::cloudmatrix::matrix:index:{type_name}::{name}"
 
-    def check(self, urn: str, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The completed inputs and the reasons of every failure."""
-        answer = _call(self.stub.Check, proto.CheckRequest(urn=urn, news=to_wire(inputs)))
+    def check(
+        self, urn: str, inputs: Mapping[str, Any], olds: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The completed inputs and the reasons of every failure; `olds` are the inputs in the state."""
+        request = proto.CheckRequest(urn=urn, news=to_wire(inputs), olds=to_wire(olds or {}))
+        answer = _call(self.stub.Check, request)
         assert all(failure.property == "" for failure in answer.failures)
         return from_wire(answer.inputs), [failure.reason for failure in answer.failures]
 
