@@ -72,6 +72,9 @@ TESTS = (
     Package("curl", "curl", "clients"),
     Package("openssl", "openssl", "what certificates say to others"),
     Package("binutils", "as", "assembles the KVM probe again"),
+    Package("xorriso", "xorriso", "makes installer ISOs"),
+    Package("mtools", "mformat", "makes the part of such an ISO that UEFI reads"),
+    Package("kmod", "depmod", "indexes the drivers of such an ISO's kernel"),
     Package("git", "git", "copies the project as a clone would be"),
 )
 """What `./matrix test` needs besides: the reason is what the tests run it for."""

@@ -20,13 +20,20 @@ STATIC = (
 @click.option(
     "--fast", is_flag=True, help="Only the quick tests, with what is installed: no machine is made."
 )
+@click.option(
+    "--iso", is_flag=True, help="Only the way from an installer ISO to an application, half an hour."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_session
-def test(session: Session, fast: bool, arguments: tuple[str, ...]) -> None:
+def test(session: Session, fast: bool, iso: bool, arguments: tuple[str, ...]) -> None:
     """Run every check. ARGUMENTS go to pytest; its counts are the last line."""
     if not fast:
         wanted = (*packages.needed("qemu"), *packages.TESTS)
         host.prepare(wanted, session.matrix / "logs" / "apt.log")
+    if iso:
+        if not _passes(session, ("pytest", "-m", "iso", "tests/iso", *arguments)):
+            raise click.exceptions.Exit(1)
+        return
     failed = [words for words in STATIC if not _passes(session, words)]
     for words in failed:
         click.echo(f"FAILED: {' '.join(words)}")
