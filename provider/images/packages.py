@@ -56,13 +56,17 @@ def mirror_for(given: str) -> Mirror:
 
 
 def source_lines(mirror: Mirror, release: str, keyring: str) -> list[str]:
-    """`deb` lines for a release; the parts a mirror does not offer are left out."""
+    """`deb` lines for a release; the parts a mirror does not offer are left out.
+
+    Without a keyring apt trusts those that the system has.
+    """
     parts = {
         release: mirror.main,
         f"{release}-updates": mirror.updates,
         f"{release}-security": mirror.security,
     }
-    return [f"deb [signed-by={keyring}] {uri} {suite} main" for suite, uri in parts.items() if uri]
+    signed = f"[signed-by={keyring}] " if keyring else ""
+    return [f"deb {signed}{uri} {suite} main" for suite, uri in parts.items() if uri]
 
 
 def bootstrap_argv(
@@ -84,7 +88,9 @@ def bootstrap_argv(
     hooks = [
         shlex.join(["tar-in", str(overlay), "/"]),
         shlex.join(["upload", str(recipe.PREPARE), "/prepare.sh"]),
+        shlex.join(["upload", str(recipe.SEAL), "/seal.sh"]),
         'chroot "$1" sh /prepare.sh && rm "$1/prepare.sh"',
+        'chroot "$1" sh /seal.sh && rm "$1/seal.sh"',
         f'{environment} sh -c {shlex.quote(recipe.HARVEST.read_text())} harvest "$1"',
     ]
     apt = ["Acquire::Languages none", "Acquire::Retries 3", "Acquire::http::Timeout 30", *options]

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Run as root in the new system's tree, once its packages and settings are there: makes it quick to start,
-# and takes out all that must not be shared by two machines.
+# Run as root in the new system, once its packages and settings are there: makes it quick to start.
 set -eu
 kernel=$(basename /usr/lib/modules/*)
 
 # Modules: unpacked once here instead of at every boot.
 find "/usr/lib/modules/$kernel" -name '*.ko.xz' -print0 | xargs -0 -r -P 2 -n 64 xz -d
+find "/usr/lib/modules/$kernel" -name '*.ko.zst' -print0 | xargs -0 -r -P 2 -n 64 zstd -dq --rm
 depmod "$kernel"
 /usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd virtio_blk virtio_net
 /usr/lib/cloudmatrix/mkinitrd "$kernel" /boot/initrd-any virtio_blk virtio_scsi ahci sd_mod sr_mod virtio_net
 ln -f "/boot/vmlinuz-$kernel" /boot/vmlinuz
 rm -f /boot/initrd.img-* /boot/System.map-*
-apt-mark hold linux-image-cloud-amd64 "linux-image-$kernel" >/dev/null
+dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-*' | sed -n 's/^[hi]i *//p' | xargs apt-mark hold >/dev/null
 
 # Services: what a fresh machine does not need is off; the manager's are switched on by name.
 for unit in squid varnish varnishncsa docker-registry prometheus-node-exporter dnsmasq; do
@@ -71,14 +71,3 @@ done
 # Python: compiled now, checked against nothing later.
 python3 -m compileall -q -j 2 --invalidation-mode unchecked-hash \
     /usr/lib/python3/dist-packages /usr/lib/python3.* >/dev/null || true
-
-# The seal: no two machines share these.
-: >/etc/machine-id
-rm -f /var/lib/dbus/machine-id /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
-rm -rf /var/lib/cloud /var/log/cloud-init* /var/lib/dhcp/* /var/lib/docker/* /var/lib/containerd/*
-rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb
-rm -f /etc/update-motd.d/* /etc/fstab
-rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /etc/hostname /etc/resolv.conf
-find /var/log -type f -delete
-: >/etc/resolv.conf
-echo localhost >/etc/hostname

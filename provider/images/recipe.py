@@ -17,6 +17,9 @@ DISK, KERNEL, INITRD = "disk.qcow2", "vmlinuz", "initrd"
 _HERE = Path(__file__).parent
 TREE = _HERE / "tree"
 PREPARE = _HERE / "prepare.sh"
+SEAL = _HERE / "seal.sh"
+FINISH = _HERE / "finish.sh"
+BOOTING = _HERE / "boot.sh"
 HARVEST = _HERE / "harvest.sh"
 EXCLUDE = _HERE / "exclude.txt"
 
@@ -38,6 +41,26 @@ MANAGER = (
     "varnish-modules",
 )
 PACKAGES: tuple[str, ...] = BOOT + BASE + CONTAINERS + MANAGER
+
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+NAMES: dict[tuple[str, str], dict[str, str]] = {
+    ("debian", "bookworm"): {"docker-cli": ""},
+    ("ubuntu", ""): {KERNEL_PACKAGE: "linux-image-virtual", "docker-cli": ""},
+}
+"""What a package is called elsewhere than in Debian trixie, "" for part of another; a release of "" is any.
+
+Not run so far: bookworm, Ubuntu.
+"""
+
+
+def packages(distribution: str, release: str) -> tuple[str, ...]:
+    """The list, by the names of a distribution's release."""
+    names = {**NAMES.get((distribution, ""), {}), **NAMES.get((distribution, release), {})}
+    return tuple(name for package in PACKAGES if (name := names.get(package, package)))
+
+
+def kernel_package(distribution: str) -> str:
+    return NAMES.get((distribution, ""), {}).get(KERNEL_PACKAGE, KERNEL_PACKAGE)
 
 
 def exclusions() -> list[str]:
@@ -75,7 +98,8 @@ def digest() -> str:
     """SHA-256 (hex) of all that decides what an image holds, apart from its source."""
     total = hashlib.sha256()
     parts = ["\n".join(PACKAGES).encode(), str(DISK_GIB).encode()]
-    parts += [script.read_bytes() for script in (EXCLUDE, PREPARE, HARVEST)]
+    parts += [script.read_bytes() for script in (EXCLUDE, PREPARE, SEAL, HARVEST, FINISH, BOOTING)]
+    parts.append(repr(sorted(NAMES.items())).encode())
     parts += [f"{name} {mode:o}\n".encode() + content for name, content, mode in settings()]
     for part in parts:
         total.update(hashlib.sha256(part).digest())
