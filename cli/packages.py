@@ -76,11 +76,9 @@ TESTS = (
     Package("mtools", "mformat", "makes the part of such an ISO that UEFI reads"),
     Package("kmod", "depmod", "indexes the drivers of such an ISO's kernel"),
     Package("git", "git", "copies the project as a clone would be"),
-    Package("xorriso", "xorriso", "makes ISO images laid out as the distributions' installers"),
     Package("isolinux", "/usr/lib/ISOLINUX/isolinux.bin", "boots such an image by BIOS"),
     Package("syslinux-common", "/usr/lib/syslinux/modules/bios/ldlinux.c32", "boots such an image by BIOS"),
     Package("grub-efi-amd64-bin", "/usr/lib/grub/x86_64-efi/normal.mod", "boots such an image by UEFI"),
-    Package("mtools", "mformat", "boots such an image by UEFI"),
     Package("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd", "the UEFI of a machine that boots it"),
 )
 """What `./matrix test` needs besides: the reason is what the tests run it for."""
