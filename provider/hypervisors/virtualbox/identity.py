@@ -1,0 +1,79 @@
+"""Which of VirtualBox's machines are ours: by UUID, by a mark in their extra data, by where they lie."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from provider.errors import UserError
+from provider.hypervisors.virtualbox.library import NOT_FOUND, Machine, VirtualBox, VirtualBoxError
+from provider.hypervisors.virtualbox.record import MACHINES, Record
+
+MARK = "cloudmatrix/machine"
+"""Extra data: the machine's own UUID, so that a copy made by hand is not taken for ours."""
+SETTINGS = "machine.vbox"
+
+
+def find(virtualbox: VirtualBox, uuid: str) -> Machine | None:
+    try:
+        return Machine(virtualbox.call("findMachine", uuid))
+    except VirtualBoxError as error:
+        if error.code == NOT_FOUND:
+            return None
+        raise
+
+
+def is_ours(machine: Machine, root: Path) -> bool:
+    """Marked by us and lying below `root`; of one that VirtualBox cannot read only the place is known."""
+    place = Path(machine.settings_file_path)
+    if place.parent.parent.name != MACHINES or not inside(place, root):
+        return False
+    return not machine.accessible or machine.get_extra_data(MARK) == machine.id
+
+
+def inside(path: Path, folder: Path) -> bool:
+    return _real(path).is_relative_to(_real(folder))
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.normcase(os.path.realpath(path)))
+
+
+def refuse_foreign(virtualbox: VirtualBox, wanted: Record, root: Path) -> None:
+    """UserError: a machine that is not ours has the UUID, the name or the folder of this one."""
+    for machine in virtualbox.machines:
+        # One machine that went away meanwhile, or that cannot be read, must not hide the others.
+        with suppress(VirtualBoxError):
+            if likeness := _likeness(machine, wanted, root):
+                raise UserError(_foreign(machine, wanted, likeness))
+
+
+def _likeness(machine: Machine, wanted: Record, root: Path) -> str:
+    if machine.id == wanted.uuid:
+        return "" if is_ours(machine, root) and _in(machine, wanted.folder) else f"the UUID {wanted.uuid}"
+    if _in(machine, wanted.folder):
+        return f"the folder {wanted.folder}"
+    if machine.accessible and machine.name == wanted.title:
+        return f'the name "{wanted.title}"'
+    return ""
+
+
+def _in(machine: Machine, folder: Path) -> bool:
+    return inside(Path(machine.settings_file_path), folder)
+
+
+def _foreign(machine: Machine, wanted: Record, likeness: str) -> str:
+    called = f'"{machine.name}", ' if machine.accessible else ""
+    return (
+        f'VM "{wanted.name}": VirtualBox has another machine with {likeness} '
+        f"({called}{machine.id}, {machine.settings_file_path}); not touching it\n"
+        "remove that machine in VirtualBox first, or choose another name"
+    )
+
+
+def of_stack(virtualbox: VirtualBox, root: Path, stack: str) -> Iterator[str]:
+    """UUIDs of our machines in VirtualBox's list that lie in the stack's folder."""
+    for machine in virtualbox.machines:
+        with suppress(VirtualBoxError):
+            if is_ours(machine, root) and _in(machine, root / stack):
+                yield machine.id
