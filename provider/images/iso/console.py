@@ -7,6 +7,7 @@ prints an event a line. Deadlines are for an emulated machine, several times wha
 import re
 from typing import Literal
 
+from provider.images import finish
 from provider.images.workshop import Stage
 
 _PERCENT = r"(?:.*?(\d+%)\D*$)?"
@@ -22,8 +23,7 @@ DEBIAN: tuple[Stage, ...] = (
     Stage("setting up packages", r"Configuring apt" + _PERCENT, 1800),
     Stage("installing GRUB", r"Installing GRUB boot loader" + _PERCENT, 1200),
     Stage("ending the installation", r"Finishing the installation", 900),
-    Stage("finishing", r"^cloudmatrix: (?!failed|finished|powering)(.*)", 5400),
-    Stage("switching off", r"^cloudmatrix: finished", 600),
+    *finish.STAGES,
 )
 
 UBUNTU: tuple[Stage, ...] = (
@@ -33,14 +33,12 @@ UBUNTU: tuple[Stage, ...] = (
     Stage("copying the system", r"extract step|cmd-extract", 3600),
     Stage("installing the kernel and GRUB", r"curthooks step|cmd-curthooks", 3600),
     Stage("setting up the system", r"install/postinstall:|final system configuration", 3600),
-    Stage("finishing", r"^cloudmatrix: (?!failed|finished|powering)(.*)", 5400),
-    Stage("switching off", r"^cloudmatrix: finished", 900),
+    *finish.STAGES,
 )
 
 STAGES = {"debian": DEBIAN, "ubuntu": UBUNTU}
 
 _COMMON = (
-    r"^cloudmatrix: failed: (?P<why>.*)",
     r"(?P<why>Unable to find a medium containing a live file system.*)",
     r"(?P<why>VFS: Unable to mount root fs.*)",
     r"^(?P<why>error: (?:file|no such device|symbol|you need to load).*)",
@@ -63,6 +61,8 @@ _PATTERNS = {name: [re.compile(pattern) for pattern in (*_COMMON, *asks)] for na
 
 def judge(distribution: Literal["debian", "ubuntu"], line: str) -> str | None:
     """The error behind a line after which the installer never goes on, None for every other line."""
+    if why := finish.judge(line):
+        return why
     for pattern in _PATTERNS[distribution]:
         if match := pattern.search(line):
             found = match.groupdict()
