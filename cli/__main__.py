@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.cache import cache
 from cli.doctor import doctor
 from cli.errors import CliError
 from cli.lifecycle import destroy, prepare, preview, refresh, select, up
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 DAILY = (up, preview, refresh, destroy, outputs, ssh, apps, nodes)
-SELDOM = (settings, select, doctor, prepare, test)
+SELDOM = (settings, select, doctor, prepare, cache, test)
 
 for command in (*DAILY, *SELDOM):
     main.add_command(command)

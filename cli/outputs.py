@@ -44,13 +44,13 @@ def apps(session: Session) -> None:
     """List the applications of the plan and where they answer."""
     config = session.config()
     urls = read(session).get("urls") or {}
-    table = _table("application", "from", "nodes", "URL")
+    shown = table("application", "from", "nodes", "URL")
     for application in config.applications:
         origin = application.source or application.image or application.archive or ""
         where = ", ".join(placement.name for placement in application.placements)
         url = urls.get(application.name, "a job" if application.port is None else "not up")
-        table.add_row(application.name, origin, where, url)
-    Console().print(table)
+        shown.add_row(application.name, origin, where, url)
+    Console().print(shown)
 
 
 @click.command()
@@ -60,15 +60,16 @@ def nodes(session: Session) -> None:
     """List the machines, their addresses and sizes."""
     config = session.config()
     addresses = read(session).get("addresses") or {}
-    table = _table("machine", "address", "CPUs", "MiB", "state")
+    shown = table("machine", "address", "CPUs", "MiB", "state")
     for host, size in {"manager": config.manager, **config.nodes}.items():
         state = "up" if host in addresses else "not up"
-        table.add_row(host, config.network.address(host), str(size.cpus), str(size.memory), state)
-    Console().print(table)
+        shown.add_row(host, config.network.address(host), str(size.cpus), str(size.memory), state)
+    Console().print(shown)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+def table(*columns: str) -> Table:
+    """An empty table in the style of all commands."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+        made.add_column(column, overflow="fold")
+    return made

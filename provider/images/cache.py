@@ -69,6 +69,10 @@ class Image:
         return self.files["disk.qcow2"].sha256
 
 
+class Unreadable(Exception):
+    """An image's manifest is damaged."""
+
+
 class Cache:
     """Images under `root`; safe for any number of threads and processes."""
 
@@ -80,8 +84,16 @@ class Cache:
         folder = self.root / identifier
         if not (folder / MANIFEST).is_file():
             return None
-        image = _read(folder)
-        damage = [text for name, stored in image.files.items() if (text := _damage(folder / name, stored))]
+        try:
+            image = _read(folder)
+        except FileNotFoundError:  # pruned just now
+            return None
+        except Unreadable as error:
+            damage = [str(error)]
+        else:
+            damage = [
+                text for name, stored in image.files.items() if (text := _damage(folder / name, stored))
+            ]
         if damage:
             aside = self._set_aside(folder)
             raise UserError(
@@ -111,9 +123,10 @@ class Cache:
             return self._build(identifier, spec, disk_size, lambda folder: build(folder, lock.fileno()))
 
     def images(self) -> Iterator[Image]:
-        """Every complete image, unchecked."""
+        """Every complete image, unchecked; without those whose manifest is damaged."""
         for manifest in sorted(self.root.glob(f"[0-9a-f]*/{MANIFEST}")):
-            yield _read(manifest.parent)
+            with contextlib.suppress(FileNotFoundError, Unreadable):  # pruned just now, or damaged
+                yield _read(manifest.parent)
 
     def _build(
         self, identifier: str, spec: Mapping[str, Any], disk_size: int, fill: Callable[[Path], None]
@@ -194,9 +207,14 @@ def _damage(path: Path, expected: Stored) -> str:
 
 
 def _read(folder: Path) -> Image:
-    document = json.loads((folder / MANIFEST).read_text())
-    files = {name: Stored(**fields) for name, fields in document["files"].items()}
-    return Image(folder, document["spec"], document["disk_size"], files)
+    """FileNotFoundError: there is none; Unreadable: it is damaged."""
+    text = (folder / MANIFEST).read_text(errors="replace")
+    try:
+        document = json.loads(text)
+        files = {name: Stored(**fields) for name, fields in document["files"].items()}
+        return Image(folder, document["spec"], document["disk_size"], files)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Unreadable(f"{MANIFEST} cannot be read") from None
 
 
 def _write(image: Image) -> None:

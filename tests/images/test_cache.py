@@ -117,6 +117,14 @@ def test_a_missing_file_is_damage(tmp_path: Path) -> None:
         Cache(tmp_path).find(ID)
 
 
+def test_a_damaged_manifest_is_damage(tmp_path: Path) -> None:
+    image = ensure(Cache(tmp_path))
+    (image.folder / "manifest.json").write_text('{"files": ')
+    assert list(Cache(tmp_path).images()) == []
+    with pytest.raises(UserError, match=r"is damaged: manifest\.json cannot be read; it was set aside"):
+        Cache(tmp_path).find(ID)
+
+
 def test_leftovers_of_any_interrupted_build_are_swept(tmp_path: Path) -> None:
     for name in (f".build-{ID}.abc", f".build-{'0' * 64}.xyz"):
         (tmp_path / name).mkdir()
