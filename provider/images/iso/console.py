@@ -28,8 +28,12 @@ DEBIAN: tuple[Stage, ...] = (
 
 UBUNTU: tuple[Stage, ...] = (
     Stage("booting the installer", r"Linux version \d", 1800),
-    Stage("starting the installer", r"start: subiquity/|^connecting\.\.\.|starting up\.\.\.", 1800),
-    Stage("preparing the disk", r"start: subiquity/Install/install|partitioning step", 1200),
+    Stage("starting the installer", r"start: subiquity/(?!Install|Late)|^connecting\.\.\.", 1800),
+    Stage(
+        "preparing the disk",
+        r"subiquity/Install/install/configure_apt|partitioning step|cmd-block-meta",
+        1200,
+    ),
     Stage("copying the system", r"extract step|cmd-extract", 3600),
     Stage("installing the kernel and GRUB", r"curthooks step|cmd-curthooks", 3600),
     Stage("setting up the system", r"install/postinstall:|final system configuration", 3600),
