@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pycdlib
@@ -20,12 +21,12 @@ def write_seed(target: Path, user_data: str, meta_data: str, network_config: str
     fresh.replace(target)
 
 
-def iso(files: dict[str, str]) -> bytes:
+def iso(files: Mapping[str, str | bytes]) -> bytes:
     """The image of a CD with these files by name; Rock Ridge and Joliet carry the lower-case names."""
     image = pycdlib.PyCdlib()
     image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
-    for name, text in files.items():
-        data = text.encode()
+    for name, content in files.items():
+        data = content.encode() if isinstance(content, str) else content
         plain = f"/{name.upper().replace('-', '_')}.;1"
         image.add_fp(io.BytesIO(data), len(data), plain, rr_name=name, joliet_path=f"/{name}")
     output = io.BytesIO()

@@ -11,7 +11,7 @@ from typing import Literal
 
 from provider.images import disk, recipe
 from provider.images.packages import source_lines
-from provider.images.workshop import Stage
+from provider.images.workshop import Stage, outward
 from provider.mirrors import named_mirror, offered
 
 Distribution = Literal["debian", "ubuntu"]
@@ -52,7 +52,7 @@ def sources(distribution: Distribution, release: str, mirror: str) -> str:
     else:
         parts = (release, f"{release}-updates", f"{release}-security")
         lines = [f"deb {mirror.rstrip('/')} {suite} main universe" for suite in parts]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{outward(line)}\n" for line in lines)
 
 
 def files(distribution: Distribution, release: str, source_list: str, proxy: str = "") -> Mapping[str, bytes]:

@@ -65,7 +65,7 @@ debconf-set-selections <<-'END'
 	grub-pc grub-pc/install_devices_empty boolean true
 	grub-pc grub-pc/postrm_purge_boot_grub boolean true
 	END
-systemctl stop unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
+env -u SYSTEMD_OFFLINE systemctl stop unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
     apt-daily-upgrade.service >/dev/null 2>&1 || true
 counted "reading package lists" apt-get update
 

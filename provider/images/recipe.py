@@ -8,6 +8,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 RELEASE = "trixie"
 RELEASES = ("trixie",)
@@ -51,6 +52,12 @@ NAMES: dict[tuple[str, str], dict[str, str]] = {
 
 Not run so far: bookworm, Ubuntu.
 """
+SYSTEMS: tuple[tuple[Literal["debian", "ubuntu"], str], ...] = (
+    ("debian", "trixie"),
+    ("debian", "bookworm"),
+    ("ubuntu", "noble"),
+)
+"""Distributions and releases for which there are names."""
 
 
 def packages(distribution: str, release: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ PROMPT = 2.0
 STARTING = 180.0
 TAIL = 15
 _BREAK = re.compile(rb"[\r\n]+")
+_LOOPBACK = re.compile(r"(//(?:[^/@]*@)?)(?:localhost|127(?:\.\d+){3}|\[::1\])(?=[:/]|$)")
 _DEAD = re.compile(r"Kernel panic - not syncing|^\(initramfs\)|^grub rescue>|^initrd: ")
 
 
@@ -63,6 +64,11 @@ class Job:
     @property
     def console(self) -> Path:
         return self.log or platformdirs.user_cache_path("cloudmatrix") / "logs" / f"{self.name}.log"
+
+
+def outward(address: str) -> str:
+    """An address of this computer's own (a mirror, a proxy) as the machine behind its NAT card reaches it."""
+    return _LOOPBACK.sub(r"\g<1>10.0.2.2", address)
 
 
 class Guest(Protocol):
@@ -111,12 +117,12 @@ class Watch:
 
     def __init__(self, job: Job, judge: Judge, progress: Callable[[str], None], now: float) -> None:
         self._job, self._judge, self._progress = job, judge, progress
-        self._current = -1
+        self._current = 0 if job.stages[0].pattern == "" else -1
         self._begun = self._heard = now
         self._rest = b""
         self._tail: deque[str] = deque(maxlen=TAIL)
         self._shown = ""
-        self._show("starting the machine")
+        self._show(self._stage.name if self._current == 0 else "starting the machine")
 
     @property
     def _stage(self) -> Stage:
@@ -155,7 +161,8 @@ class Watch:
     def _place(self, line: str, now: float) -> None:
         """Go on to the stage that a line begins."""
         for number in range(max(self._current, 0), len(self._job.stages)):
-            if match := re.search(self._job.stages[number].pattern, line):
+            pattern = self._job.stages[number].pattern
+            if pattern and (match := re.search(pattern, line)):
                 if number != self._current:
                     self._current, self._begun = number, now
                 more = (match[1] or "").strip() if match.re.groups else ""

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -44,8 +45,7 @@ def start(job: "Job") -> Process:
     """UserError: no QEMU, too old a one, or it did not start."""
     installed = version.required()
     host = argv.Host(installed, accel.choose(platformdirs.user_cache_path("cloudmatrix"), installed))
-    errors = (job.folder / "qemu.log").open("w+b")
-    (job.folder / "qemu.log").unlink()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
     try:
         child = subprocess.Popen(
             [*_bound(), *words(job, host)],
