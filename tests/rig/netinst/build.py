@@ -26,7 +26,7 @@ NETBOOT = "debian-installer-13-netboot-amd64"
 BOOT = ("isolinux", "grub-efi-amd64-signed", "shim-signed")
 SYSTEM = (
     *("linux-image-amd64", "initramfs-tools", "busybox", "zstd", "grub-pc", "console-setup", "locales"),
-    *("keyboard-configuration", "sudo", "ca-certificates"),
+    *("keyboard-configuration", "sudo", "ca-certificates", "pciutils", "eject"),
 )
 """What the installer itself puts on a system beside the base: kernel, boot loader, keyboard."""
 PROGRAMS = ("xorriso", "mformat", "dpkg-deb")
