@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import jinja2
 
-ARCHIVE = "finish.tar"
-"""The finish on the second disc."""
+ARCHIVE = "bundle"
+"""The finish, a tar file on the second disc."""
 LABEL = "CIDATA"
-"""The second disc's name, by which cloud-init finds the answers."""
+"""The second disc's name: it is a NoCloud seed too."""
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

@@ -1,9 +1,9 @@
 """The source `iso`: a base image installed from a distribution's own ISO, unattended, in a throw-away VM."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -14,12 +14,13 @@ from provider.images.fetch import fetch
 from provider.images.iso import console, media
 from provider.images.iso.recognise import Installer, recognise
 from provider.images.packages import proxies
+from provider.images.requirements import check_space
+from provider.images.workshop import outward
 from provider.mirrors import machine_mirror
 from provider.resources.base import Context
 
 MEMORY = {"debian": 2048, "ubuntu": 4096}
 """MiB: the Debian installer lives in its initial RAM disk, Ubuntu's in a whole system on the CD."""
-_HERE = ("localhost", "127.", "[::1]", "::1")
 
 
 def build(folder: Path, source: Mapping[str, Any], lock: int, context: Context) -> None:
@@ -30,10 +31,11 @@ def build(folder: Path, source: Mapping[str, Any], lock: int, context: Context) 
     del lock  # the machine ends with this process by itself
     iso = fetch(source, context.progress, context.cancelled)
     installer = recognise(iso)
+    check_space(folder)
     answers = answers_for(installer, source)
     context.progress(f"preparing the ISO of {installer.title}")
-    bundle = finish.bundle(installer.distribution, installer.release, answers.mirror, answers.proxy)
-    discs = media.prepare(iso, installer, answers, bundle, folder)
+    bundle = finish.bundle(installer.distribution, installer.release, answers.mirror, outward(answers.proxy))
+    discs = media.prepare(iso, installer, outside(answers), bundle, folder)
     raw = folder / "disk.raw"
     with raw.open("wb") as stream:
         stream.truncate(recipe.DISK_GIB * disk.GIB)
@@ -71,25 +73,20 @@ def answers_for(installer: Installer, source: Mapping[str, Any]) -> Answers:
     mirror = str(source.get("mirror") or "")
     if not mirror and installer.distribution == "debian":
         mirror = machine_mirror().main
-    if mirror:
-        _check_reachable(mirror)
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise UserError(
+            f"base.mirror: got {mirror}; the machine in which the ISO is installed reaches mirrors by http "
+            "and https only; set base.mirror to such a one"
+        )
     try:
         return Answers(mirror=mirror, proxy=_proxy(proxies()))
     except ValueError as error:
         raise UserError(f"base.{error}") from error
 
 
-def _check_reachable(mirror: str) -> None:
-    if not mirror.startswith(("http://", "https://")):
-        raise UserError(
-            f"base.mirror: got {mirror}; the machine in which the ISO is installed reaches mirrors by http "
-            "and https only; set base.mirror to such a one"
-        )
-    if (urlsplit(mirror).hostname or "").startswith(_HERE):
-        raise UserError(
-            f"base.mirror: got {mirror}; this is the address of the computer itself, and the machine in "
-            "which the ISO is installed is another; set base.mirror to one that it can reach"
-        )
+def outside(answers: Answers) -> Answers:
+    """The same, as the machine behind its NAT card reaches what is on this computer."""
+    return replace(answers, mirror=outward(answers.mirror), proxy=outward(answers.proxy))
 
 
 def _proxy(options: list[str]) -> str:
@@ -98,6 +95,5 @@ def _proxy(options: list[str]) -> str:
         name, _, value = option.partition(" ")
         if name == "Acquire::http::Proxy":
             url = value.strip('"; ')
-            here = (urlsplit(url).hostname or "").startswith(_HERE)
-            return url if url.startswith(("http://", "https://")) and not here else ""
+            return url if url.startswith(("http://", "https://")) else ""
     return ""

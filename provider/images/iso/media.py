@@ -1,13 +1,11 @@
 """The two discs of an unattended installation: the edited copy of the ISO, and one with what goes with it."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pycdlib
-
-from cloudinit.installer import ARCHIVE, LABEL, Answers, autoinstall, finish_install, preseed
+from cloudinit.installer import ARCHIVE, Answers, autoinstall, finish_install, preseed
+from provider import seed
 from provider.errors import UserError
 from provider.images.iso import boot, cpio, edit
 from provider.images.iso.reader import Iso, opened
@@ -32,15 +30,15 @@ class Discs:
 def prepare(iso: Path, installer: Installer, answers: Answers, bundle: bytes, folder: Path) -> Discs:
     """Write both discs into `folder`. UserError when the ISO has no room, or the disk has not."""
     discs = Discs(folder / "installer.iso", folder / "finish.iso")
-    files = {ARCHIVE: bundle}
+    files: dict[str, str | bytes] = {ARCHIVE: bundle}
     with opened(iso) as image:
         if installer.distribution == "debian":
             changes = debian_changes(image, installer, answers, iso.name)
         else:
             changes = ubuntu_changes(image, iso.name)
-            files |= {"user-data": autoinstall(answers).encode(), "meta-data": b""}
+            files |= {"user-data": autoinstall(answers), "meta-data": ""}
         edit.check(image, changes, iso.name)
-    discs.companion.write_bytes(disc(files))
+    discs.companion.write_bytes(seed.iso(files))
     edit.edited_copy(iso, discs.installer, changes)
     return discs
 
@@ -73,18 +71,3 @@ def ubuntu_changes(iso: Iso, name: str) -> Mapping[str, bytes]:
         raise UserError(f"{name}: has no {UBUNTU_MENUS[0]}; use the distribution's own, unchanged ISO")
     there = [path for path in UBUNTU_MENUS if iso.size(path) is not None]
     return {path: boot.autoinstall(iso.text(path), f"{name}: {path}") for path in there}
-
-
-def disc(files: Mapping[str, bytes], label: str = LABEL) -> bytes:
-    """A CD image with these files by name; Rock Ridge and Joliet carry the lower-case names."""
-    image = pycdlib.PyCdlib()
-    image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=label)
-    for name, data in files.items():
-        stem, _, extension = name.upper().replace("-", "_").partition(".")
-        image.add_fp(
-            io.BytesIO(data), len(data), f"/{stem}.{extension};1", rr_name=name, joliet_path=f"/{name}"
-        )
-    output = io.BytesIO()
-    image.write_fp(output)
-    image.close()
-    return output.getvalue()

@@ -10,11 +10,13 @@ from provider.images import recipe
 from provider.images.iso.reader import Iso, opened
 
 ARCHITECTURE = "amd64"
-DEBIAN: tuple[str, ...] = recipe.RELEASES
-UBUNTU: tuple[str, ...] = ("noble",)
-"""Releases by code name. Only these have been laid out for; another one's boot files may differ."""
+DEBIAN, UBUNTU = (
+    tuple(release for name, release in recipe.SYSTEMS if name == distribution)
+    for distribution in ("debian", "ubuntu")
+)
+"""Releases by code name: those that the finish can do."""
 
-_NUMBERS = {"bookworm": "12", "trixie": "13", "forky": "14", "noble": "24.04"}
+_NUMBERS = {"bookworm": "12", "trixie": "13", "noble": "24.04"}
 _DEBIAN = re.compile(
     r'Debian GNU/Linux (?P<version>\S+) "(?P<release>\w+)" - .*?\b(?P<architecture>[a-z0-9]+) '
     r"(?P<medium>NETINST|(?:CD|DVD|BD|DLBD|STICK\d+GB) Binary-(?P<number>\d+))"

@@ -120,7 +120,7 @@ def test_ubuntu_goes_through_its_stages(tmp_path):
             "error: file `/install.amd/vmlinuz' not found.",
             "error: file `/install.amd/vmlinuz' not found.",
         ),
-        ("debian", "cloudmatrix: failed: no disc with finish.tar", "no disc with finish.tar"),
+        ("debian", "cloudmatrix: failed: no disc with bundle", "no disc with bundle"),
         ("ubuntu", "An error occurred. Press enter to start a shell", "An error occurred"),
         (
             "ubuntu",

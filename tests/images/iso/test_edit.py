@@ -60,14 +60,14 @@ def test_only_the_changed_files_differ(tmp_path):
 
 def test_the_second_disc_of_debian_holds_the_finish(tmp_path):
     _, discs = prepare(tmp_path, debian_files())
-    assert contents(discs.companion, "/finish.tar") == b"the finish"
+    assert contents(discs.companion, "/bundle") == b"the finish"
     with opened(discs.companion) as disc:
         assert (disc.volume, disc.size("/user-data")) == ("CIDATA", None)
 
 
 def test_the_second_disc_of_ubuntu_is_a_seed_too(tmp_path):
     _, discs = prepare(tmp_path, ubuntu_files())
-    assert contents(discs.companion, "/finish.tar") == b"the finish"
+    assert contents(discs.companion, "/bundle") == b"the finish"
     assert contents(discs.companion, "/meta-data") == b""
     assert contents(discs.companion, "/user-data").startswith(b"#cloud-config\n")
 
