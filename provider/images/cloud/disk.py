@@ -44,8 +44,6 @@ def judged(file: Path) -> str:
                 f"base image: {file} is packed with {name}; "
                 f"unpack it ({tool}) and set base.path to the result"
             )
-    if head[:5] == b"\x7fELF" or head.lstrip()[:1] == b"<":
-        raise _no_disk(file)
     known = information(file)
     form = known["format"]
     if form not in FORMATS:

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Run once in a cloud image, apart from cloud-init: its own traces are part of what is sealed.
+# A login on the console would hang it up.
+systemctl --runtime mask --now serial-getty@ttyS0.service >/dev/null 2>&1
 exec </dev/null >/dev/ttyS0 2>&1
 echo
 echo "cloudmatrix: started"
