@@ -7,7 +7,6 @@ was to be made when a run was killed.
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -85,10 +84,11 @@ class VirtualBox:
 
     def stop(self, uuid: str, mode: StopMode, deadline: float = 60.0) -> None:
         def work(api: library.VirtualBox) -> None:
-            machine = self._required(api, uuid).machine
+            found = self._required(api, uuid)
             if mode == "graceful":
-                power.press_power_button(machine, deadline)
-            power.off(machine)
+                power.press_power_button(found.machine, deadline)
+            power.off(found.machine)
+            media.forget_gone(api, found.record.folder)
 
         with lock(uuid):
             _run(work)
@@ -123,7 +123,7 @@ class VirtualBox:
 
     def detach_seed(self, uuid: str) -> None:
         with lock(uuid):
-            _run(lambda api: _detach_seed(self._required(api, uuid)))
+            _run(lambda api: _detach_seed(self._required(api, uuid), api))
 
     def console_tail(self, uuid: str, lines: int = 40) -> Sequence[str]:
         known = record.find(self._root, uuid)
@@ -239,14 +239,12 @@ def _listens(rule: Forward) -> bool:
     return True
 
 
-def _detach_seed(machine: Guest) -> None:
+def _detach_seed(machine: Guest, api: library.VirtualBox) -> None:
     with locked(machine.machine, "Shared") as session:
-        seed = settings.eject_seed(session.machine, keep_drive=machine.runs())
+        seed = settings.take_seed(session.machine)
         session.machine.save_settings()
-    if seed is None:
-        return
-    place = Path(seed.location)
-    with suppress(VirtualBoxError):
-        seed.close()
-    if identity.inside(place, machine.record.folder):
-        place.unlink(missing_ok=True)
+    if seed is not None:
+        place = Path(seed.location)
+        if identity.inside(place, machine.record.folder):
+            place.unlink(missing_ok=True)
+    media.forget_gone(api, machine.record.folder)

@@ -269,8 +269,8 @@ class Machine(Interface):
     def detach_device(self, controller: str, port: int) -> None:
         self.call("detachDevice", controller, port, 0)
 
-    def unmount_medium(self, controller: str, port: int) -> None:
-        self.call("unmountMedium", controller, port, 0, True)
+    def set_hot_pluggable(self, controller: str, port: int) -> None:
+        self.call("setHotPluggableForDevice", controller, port, 0, True)
 
     def set_boot_order(self, position: int, device: str) -> None:
         self.call("setBootOrder", position, number("DeviceType", device))

@@ -154,6 +154,15 @@ def forget_within(virtualbox: VirtualBox, folder: Path, names: set[str] | None =
                 medium.close()
 
 
+def forget_gone(virtualbox: VirtualBox, folder: Path) -> None:
+    """Close images whose files are gone: a running machine keeps hold of what was taken out of its drive."""
+    for medium in virtualbox.dvd_images:
+        with suppress(VirtualBoxError):
+            place = Path(medium.location)
+            if inside(place, folder) and not place.exists():
+                medium.close()
+
+
 def within(virtualbox: VirtualBox, folder: Path) -> list[str]:
     """Locations of the media that VirtualBox knows in the folder."""
     found = _deepest_first(virtualbox.hard_disks + virtualbox.dvd_images)

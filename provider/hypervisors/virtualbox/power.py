@@ -4,6 +4,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from provider.errors import UserError
 from provider.hypervisors import ports
 from provider.hypervisors.base import Forward
@@ -39,6 +41,7 @@ def resume(machine: Machine) -> None:
 
 def off(machine: Machine) -> None:
     """Without asking the guest. UserError: the VM process does not end."""
+    pid = machine.session_pid
     if machine.state not in ENDED:
         with suppress(VirtualBoxError), locked(machine, "Shared") as session:
             if session.type != "WriteLock" and (console := session.console) is not None:
@@ -48,6 +51,15 @@ def off(machine: Machine) -> None:
             f'VM "{machine.name}" is locked by another program: {holder(machine)}\n'
             "close its window or settings in VirtualBox and run up again"
         )
+    _await_end(pid)
+
+
+def _await_end(pid: int) -> None:
+    """The machine is unlocked a little before its process ends; until then its ports and files are held."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if process.name().startswith("VBox"):
+            process.wait(timeout=OFF_DEADLINE)
 
 
 def press_power_button(machine: Machine, deadline: float) -> bool:

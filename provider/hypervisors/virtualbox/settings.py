@@ -116,21 +116,20 @@ def nat_card(machine: Machine) -> NetworkAdapter | None:
 
 
 def insert_seed(virtualbox: VirtualBox, machine: Machine, seed: Path | None) -> None:
-    """The seed in the drive, or no drive at all."""
-    eject_seed(machine, keep_drive=False)
+    """A drive with the seed in it, or no drive at all."""
+    take_seed(machine)
     if seed is not None:
         medium = virtualbox.open_medium(str(seed.absolute()), "DVD")
         machine.attach_device(CONTROLLER, SEED_PORT, "DVD", medium)
+        # So that the drive can go while the machine runs.
+        machine.set_hot_pluggable(CONTROLLER, SEED_PORT)
 
 
-def eject_seed(machine: Machine, *, keep_drive: bool) -> Medium | None:
-    """What was in the drive. The drive itself can only go from a machine that is off."""
+def take_seed(machine: Machine) -> Medium | None:
+    """Remove the drive, also while the machine runs; what was in it."""
     for attachment in machine.medium_attachments:
         if attachment.type == "DVD" and attachment.port == SEED_PORT:
             medium = attachment.medium
-            if medium is not None:
-                machine.unmount_medium(CONTROLLER, SEED_PORT)
-            if not keep_drive:
-                machine.detach_device(CONTROLLER, SEED_PORT)
+            machine.detach_device(CONTROLLER, SEED_PORT)
             return medium
     return None
