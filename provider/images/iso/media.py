@@ -17,6 +17,9 @@ DEBIAN_MENUS = ("/isolinux/isolinux.cfg", "/boot/grub/grub.cfg")
 UBUNTU_MENUS = ("/boot/grub/grub.cfg", "/boot/grub/loopback.cfg")
 HOOK = "usr/lib/finish-install.d/94zseal"
 """After all that the installer writes into the new system (94 and less), before it is unmounted (95)."""
+GUEST_TOOLS = "usr/lib/finish-install.d/08hw-detect"
+"""Where the installer adds the hypervisor's guest tools, microcode and an initial RAM disk, which the finish
+would remove again: made to do nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def debian_changes(iso: Iso, installer: Installer, answers: Answers, name: str) 
         {
             "preseed.cfg": cpio.Member(preseed(answers).encode()),
             HOOK: cpio.Member(finish_install().encode(), 0o755),
+            GUEST_TOOLS: cpio.Member(b"#!/bin/sh\n", 0o755),
         }
     )
     place = edit.carrier(iso, CARRIERS, len(extra), name)

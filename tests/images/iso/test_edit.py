@@ -33,6 +33,7 @@ def test_debian_starts_at_once_with_its_answers_in_a_file_nobody_needs(tmp_path)
     )
     files = unpack(contents(discs.installer, "/README.html"))
     assert files["preseed.cfg"] == (0o100644, preseed(ANSWERS).encode())
+    assert files["usr/lib/finish-install.d/08hw-detect"] == (0o100755, b"#!/bin/sh\n")
     assert files["usr/lib/finish-install.d/94zseal"] == (0o100755, finish_install().encode())
 
 
