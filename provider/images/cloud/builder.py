@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from provider.errors import UserError
-from provider.images import finish, packages, recipe
+from provider.images import direct, finish, packages, recipe
 from provider.images.cloud import disk
+from provider.images.disk import convert_argv
+from provider.images.disk import run as run_tool
 from provider.images.fetch import fetch
 from provider.images.requirements import check_space
 from provider.images.workshop import Job, Stage, outward, run
@@ -36,20 +38,24 @@ META_DATA = "instance-id: cloudmatrix-base\nlocal-hostname: base\n"
 
 
 def build(folder: Path, source: Mapping[str, Any], lock: int, context: Context) -> None:
-    """Fill `folder` with disk.qcow2. UserError for a bad file, and for a work that fails."""
+    """Fill `folder` with disk.qcow2 and, where they can be read, vmlinuz and initrd.
+
+    UserError for a bad file, and for a work that fails.
+    """
     del lock  # its programs end with this process
     file = fetch(source, context.progress, context.cancelled)
     check_space(folder)
     form = disk.judged(file)
     context.progress("converting the image")
-    work, seed = folder / "work.qcow2", folder / "seed.iso"
+    work, seed = folder / "disk.raw", folder / "seed.iso"
     disk.convert(file, form, work)
     context.progress("looking for the mirror")
     seed.write_bytes(iso(seed_files(bundles(source.get("mirror", "")))))
     job = Job("cloud-image", folder, work, STAGES, cdroms=(seed,), silence=SILENCE)
     run(job, finish.judge, context.progress, context.cancelled)
     context.progress("packing the disk")
-    disk.compact(work, folder / recipe.DISK)
+    direct.extract(work, folder)
+    run_tool(convert_argv(work, folder / recipe.DISK))
     work.unlink()
     seed.unlink()
 

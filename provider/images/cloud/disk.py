@@ -78,11 +78,6 @@ def _others(known: dict[str, Any], file: Path) -> str:
 
 
 def convert(file: Path, form: str, target: Path) -> None:
-    """A qcow2 disk of recipe.DISK_GIB with the content of the image."""
-    disk.run(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(file), str(target)])
-    disk.run(["qemu-img", "resize", "-q", "-f", "qcow2", str(target), f"{recipe.DISK_GIB}G"])
-
-
-def compact(used: Path, target: Path) -> None:
-    """The disk without what was written and given back."""
-    disk.run(["qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", str(used), str(target)])
+    """A raw disk of recipe.DISK_GIB, with holes, that holds what the image holds."""
+    disk.run(["qemu-img", "convert", "-f", form, "-O", "raw", str(file), str(target)])
+    disk.run(["qemu-img", "resize", "-q", "-f", "raw", str(target), f"{recipe.DISK_GIB}G"])
