@@ -129,6 +129,12 @@ def _fields(stanza: str) -> Mapping[str, str]:
     return fields
 
 
+def copied(uri: str) -> str:
+    """An archive on this machine, for a tree that is being made: apt works in there, where the path of a
+    file leads nowhere, unless it copies the packages in first."""
+    return "copy:" + uri.removeprefix("file:") if uri.startswith("file:") else uri
+
+
 def named_mirror(uri: str) -> Mirror:
     """A mirror given in the config, with updates and security where Debian mirrors have them."""
     main = uri.rstrip("/")

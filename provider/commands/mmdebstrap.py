@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from provider.mirrors import copied
+
 PROGRAM = "mmdebstrap"
 UNWANTED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
 """Not the manual pages: the JDK's own set-up fails without their folders; its hook removes them."""
@@ -36,4 +38,4 @@ def tree(
 def sources(main: str, updates: str, security: str, release: str) -> list[str]:
     """apt source lines of a release; an archive that is not offered is an empty string."""
     offered = ((main, release), (updates, f"{release}-updates"), (security, f"{release}-security"))
-    return [f"deb {uri} {suite} main" for uri, suite in offered if uri]
+    return [f"deb {copied(uri)} {suite} main" for uri, suite in offered if uri]

@@ -18,7 +18,7 @@ from provider.images import disk, recipe
 from provider.images.progress import Stages
 from provider.images.remove import remove
 from provider.images.requirements import check_keyring, check_space, check_tools, check_user
-from provider.mirrors import Mirror, machine_mirror, named_mirror, offered
+from provider.mirrors import Mirror, copied, machine_mirror, named_mirror, offered
 
 GRUB = Path("/usr/lib/grub/i386-pc")
 LOWEST_DESCRIPTOR = 60
@@ -66,7 +66,7 @@ def source_lines(mirror: Mirror, release: str, keyring: str) -> list[str]:
         f"{release}-security": mirror.security,
     }
     signed = f"[signed-by={keyring}] " if keyring else ""
-    return [f"deb {signed}{uri} {suite} main" for suite, uri in parts.items() if uri]
+    return [f"deb {signed}{copied(uri)} {suite} main" for suite, uri in parts.items() if uri]
 
 
 def bootstrap_argv(

@@ -20,6 +20,13 @@ def test_source_lines_leave_out_what_is_not_offered() -> None:
     ]
 
 
+def test_an_archive_on_this_machine_is_copied_from() -> None:
+    """Inside the tree, where apt runs, the path of a file: address leads nowhere."""
+    assert packages.source_lines(Mirror("file:///srv/debian"), "trixie", "/k.gpg") == [
+        "deb [signed-by=/k.gpg] copy:///srv/debian trixie main",
+    ]
+
+
 @pytest.mark.parametrize(("uid", "extra"), [(0, []), (1000, ["--user", "--map-root-user", "--map-auto"])])
 def test_what_mmdebstrap_starts_ends_with_us(uid: int, extra: list[str]) -> None:
     assert packages.namespaces(uid) == [
