@@ -28,8 +28,8 @@ ELSEWHERE = {
 POSIX = {"fcntl", "pwd", "grp", "termios", "resource", "pty", "tty", "syslog", "posix"}
 """Modules that do not exist on Windows."""
 
-BOTH = {"provider/images/lock.py"}
-"""Has a branch for each system."""
+BOTH = {"provider/images/lock.py", "provider/images/iso/edit.py"}
+"""Have a branch for each system."""
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_the_type_checker_finds_nothing_that_this_system_lacks(system, tmp_path)
 def test_the_plugin_and_the_program_load_no_module_that_windows_lacks():
     code = """
 import sys
-import provider.process, provider.registry, components.cloud, config.load
+import provider.process, provider.registry, components.cloud, config.load, provider.images.iso.media
 for module in list(sys.modules.values()):
     if (getattr(module, "__file__", None) or "").startswith(sys.argv[1]):
         print(module.__file__)

@@ -21,6 +21,8 @@ from provider.resources.base import Context
 
 MEMORY = {"debian": 2048, "ubuntu": 4096}
 """MiB: the Debian installer lives in its initial RAM disk, Ubuntu's in a whole system on the CD."""
+SILENCE = 600.0
+"""Seconds: unpacking the base system says nothing for one minute, or for several where much else runs."""
 
 
 def build(folder: Path, source: Mapping[str, Any], lock: int, context: Context) -> None:
@@ -64,6 +66,7 @@ def job(installer: Installer, folder: Path, raw: Path, discs: media.Discs) -> wo
         cdroms=(discs.installer, discs.companion),
         memory=MEMORY[installer.distribution],
         boot="cdrom",
+        silence=SILENCE,
         log=logs / f"iso-{installer.distribution}-{installer.version}.log",
     )
 

@@ -13,7 +13,7 @@ from provider.images.workshop import Stage
 _PERCENT = r"(?:.*?(\d+%)\D*$)?"
 
 DEBIAN: tuple[Stage, ...] = (
-    Stage("booting the installer", r"Linux version \d", 300),
+    Stage("booting the installer", r"Linux version \d", 600),
     Stage("reading the disc", r"Scanning (?:installation media|the CD-ROM)" + _PERCENT, 600),
     Stage("loading the installer", r"Loading additional components" + _PERCENT, 1200),
     Stage("setting up the network", r"Configuring the network with DHCP|Detecting link on", 600),

@@ -88,7 +88,7 @@ def test_the_machine_that_installs(tmp_path):
     for installer, memory in ((DEBIAN, 2048), (UBUNTU, 4096)):
         job = builder.job(installer, tmp_path, tmp_path / "disk.raw", discs)
         assert job.cdroms == (discs.installer, discs.companion)
-        assert (job.boot, job.memory, job.silence) == ("cdrom", memory, 300.0)
+        assert (job.boot, job.memory, job.silence) == ("cdrom", memory, 600.0)
         assert job.name == f"base image from {installer.title}"
         assert re.fullmatch(r"iso-(debian|ubuntu)-[\d.]+\.log", job.console.name)
 
