@@ -49,6 +49,7 @@ def test_a_mirror_by_https_without_a_proxy():
         ("passwd/make-user", ("boolean", "false")),
         ("apt-setup/disable-cdrom-entries", ("boolean", "true")),
         ("base-installer/kernel/image", ("string", "none")),  # the finish brings it
+        ("base-installer/debootstrap_variant", ("string", "minbase")),  # as what is made from packages
         ("cdrom-detect/eject", ("boolean", "false")),
         ("debian-installer/exit/poweroff", ("boolean", "true")),
         ("debian-installer/locale", ("string", "de_AT.UTF-8")),
@@ -64,6 +65,12 @@ def test_the_whole_disk_is_one_partition_that_can_grow():
     assert recipe.count("mountpoint{") == 1
     assert "label{ root }" in recipe
     assert recipe.endswith(" .")
+
+
+def test_what_the_finish_would_undo_is_not_done():
+    command = lines(preseed(Answers(MIRROR)))["partman/early_command"][1]
+    for step in ("05localechooser", "20console-setup", "pre-pkgsel.d/*", "grub-installer.postinst"):
+        assert step in command
 
 
 def test_no_device_is_named():
