@@ -39,7 +39,7 @@ def all_checks(root: Path, stack_folder: Path, config: Config) -> Iterator[Findi
     choice = hypervisor.chosen(config.hypervisor, stack_folder)
     yield Finding("ok", f"hypervisor: {choice.name}, as {choice.reason}")
     yield from check_hypervisor(choice)
-    yield from check_packages(choice)
+    yield from check_packages(choice, config.base.source)
     yield from surely_failing(root, stack_folder, config)
 
 
@@ -91,8 +91,8 @@ def _finding(level: Level, text: str) -> Finding:
     return Finding(level, told, hint)
 
 
-def check_packages(choice: Choice) -> Iterator[Finding]:
-    wanted = packages.needed(choice.name)
+def check_packages(choice: Choice, source: str) -> Iterator[Finding]:
+    wanted = packages.needed(choice.name, source)
     work = host.outstanding(wanted)
     if not work:
         yield Finding("ok", "packages: everything needed is installed")

@@ -28,7 +28,7 @@ def up(session: Session, yes: bool, parallel: int) -> None:
     config = session.config()
     used = hypervisor.chosen(config.hypervisor, session.folder)
     click.echo(f"Hypervisor: {used.name}, as {used.reason}")
-    host.prepare(packages.needed(used.name), session.matrix / "logs" / "apt.log")
+    host.prepare(packages.needed(used.name, config.base.source), session.matrix / "logs" / "apt.log")
     _stop_at_failures(session, used)
     passphrase.provide(session.matrix)
     engine = choice.choose()
@@ -104,8 +104,9 @@ def destroy(session: Session, yes: bool, parallel: int) -> None:
 @pass_session
 def prepare(session: Session, tests: bool) -> None:
     """Install what this computer lacks (up does it by itself as root)."""
-    used = hypervisor.chosen(session.config().hypervisor, session.folder)
-    wanted = (*packages.needed(used.name), *(packages.TESTS if tests else ()))
+    config = session.config()
+    used = hypervisor.chosen(config.hypervisor, session.folder)
+    wanted = (*packages.needed(used.name, config.base.source), *(packages.TESTS if tests else ()))
     host.prepare(wanted, session.matrix / "logs" / "apt.log")
     click.echo("Everything needed is installed.")
 

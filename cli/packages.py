@@ -95,6 +95,9 @@ def missing(wanted: Iterable[Package], there: Callable[[str], bool] = found) -> 
     return tuple(package for package in wanted if not there(package.proof))
 
 
-def needed(hypervisor: str) -> tuple[Package, ...]:
-    """What `up` needs with this hypervisor, without its own installation for VirtualBox."""
-    return (*QEMU, *COMMON) if hypervisor == "qemu" else (*COMMON, QEMU[1])
+def needed(hypervisor: str, source: str = "packages") -> tuple[Package, ...]:
+    """What `up` needs with this hypervisor and this source of the base image, VirtualBox itself left out."""
+    # An installer or cloud image is started once in QEMU, whatever the machines run on.
+    if hypervisor == "qemu" or source != "packages":
+        return (*QEMU, *COMMON)
+    return (*COMMON, QEMU[1])

@@ -47,6 +47,15 @@ def test_where_virtualbox_runs_the_machines_an_old_qemu_does_not_matter():
 
 
 @pytest.mark.parametrize(
+    ("hypervisor", "source", "emulator"),
+    [("qemu", "packages", True), ("virtualbox", "packages", False), ("virtualbox", "iso", True)],
+)
+def test_an_installer_runs_in_qemu_whatever_runs_the_machines(hypervisor, source, emulator):
+    names = [package.name for package in packages.needed(hypervisor, source)]
+    assert ("qemu-system-x86" in names) is emulator
+
+
+@pytest.mark.parametrize(
     ("version", "numbers"),
     [
         ("1:7.2+dfsg-7+deb12u13", (7, 2)),
