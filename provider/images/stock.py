@@ -1,29 +1,25 @@
 """What lies in the cache, what of it is in use, and the removal of the rest.
 
 An image is kept while a stack's note of it counts (usage.py), while a machine's disk of a project known here
-has it as its backing file, and while a process has it open. A download is kept while an image that was made
+builds on it, and while a process has it open. A download is kept while an image that was made
 from it is. Nothing is removed that is being made or fetched: whoever does that holds its lock.
 """
 
 import os
-import struct
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from provider.images import fetch, recipe
 from provider.images.cache import Cache, Image
+from provider.images.dependents import Dependents, look
 from provider.images.lock import FileLock
 from provider.images.remove import remove
 from provider.images.usage import Usage, User
 
 IMAGE, LEFTOVER, DOWNLOAD, PART, CONTAINERS = "image", "leftover", "download", "part", "containers"
-QCOW2 = b"QFI\xfb"
 
 
 @dataclass(frozen=True)
@@ -54,12 +50,12 @@ class Stock:
 
     def items(self) -> list[Item]:
         """Everything, in the order in which it is shown."""
-        disks = list(self._disks())
-        images = [self._image(image, disks) for image in self._cache.images()]
+        dependents = look({*self._usage.projects(), self._project.resolve()})
+        images = [self._image(image, dependents) for image in self._cache.images()]
         wanted = self._wanted(images)
         return [
             *images,
-            *self._leftovers(disks),
+            *self._leftovers(dependents),
             *self._fetched(wanted),
             *self._parts(),
             *self._container_images(),
@@ -82,9 +78,9 @@ class Stock:
                     kept = f"it cannot be removed: {error.strerror}"
                 yield replace(item, kept=kept)
 
-    def _image(self, image: Image, disks: list[tuple[Path, Path]]) -> Item:
+    def _image(self, image: Image, dependents: Dependents) -> Item:
         users = tuple(_named(user) for user in self._usage.users(image.identifier))
-        kept = f"used by {users[0]}" if users else _dependent(image.folder, disks)
+        kept = f"used by {users[0]}" if users else dependents.of(image.folder)
         return Item(
             IMAGE,
             image.folder,
@@ -113,7 +109,7 @@ class Stock:
                 found[image.spec["sha256"]] = (*found.get(image.spec["sha256"], ()), *item.users)
         return found
 
-    def _leftovers(self, disks: list[tuple[Path, Path]]) -> Iterator[Item]:
+    def _leftovers(self, dependents: Dependents) -> Iterator[Item]:
         """Folders of builds, under way or interrupted, and images that were set aside."""
         for folder in sorted(self._images.glob(".build-*")):
             identifier = folder.name.removeprefix(".build-").partition(".")[0]
@@ -122,11 +118,11 @@ class Stock:
             yield _item(LEFTOVER, folder, identifier[:12], origin, kept=kept)
         for pattern, origin in ((".damaged-*", "damaged"), (".pruned-*", "half removed")):
             for folder in sorted(self._images.glob(pattern)):
-                kept = _dependent(folder, [])
+                kept = dependents.of(folder)
                 yield _item(LEFTOVER, folder, folder.name.split("-")[1], origin, kept=kept)
         whole = {image.folder for image in self._cache.images()}
         for folder in sorted(set(self._images.glob("[0-9a-f]*/")) - whole):
-            yield _item(LEFTOVER, folder, folder.name[:12], "damaged", kept=_dependent(folder, disks))
+            yield _item(LEFTOVER, folder, folder.name[:12], "damaged", kept=dependents.of(folder))
 
     def _fetched(self, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Item]:
         for folder in sorted(self._downloads.glob("[0-9a-f]*")):
@@ -184,41 +180,6 @@ class Stock:
     def _locked(self, folder: Path, key: str) -> bool:
         with FileLock(folder / f".lock-{key}") as lock:
             return not lock.try_acquire()
-
-    def _disks(self) -> Iterator[tuple[Path, Path]]:
-        """Every machine's disk of the known projects, with its backing file."""
-        for project in sorted({*self._usage.projects(), self._project.resolve()}):
-            for disk in sorted(project.glob(".matrix/*/**/*.qcow2")):
-                if backing := backing_file(disk):
-                    yield disk, backing
-
-
-def backing_file(disk: Path) -> Path | None:
-    """The file that a qcow2 disk builds on; None for one that stands by itself, or is none."""
-    try:
-        with disk.open("rb") as file:
-            magic, _, offset, length = struct.unpack(">4sIQI", file.read(20))
-            if magic != QCOW2 or not offset or length > 1023:
-                return None
-            file.seek(offset)
-            return disk.parent / os.fsdecode(file.read(length))
-    except (OSError, struct.error):
-        return None
-
-
-def _dependent(folder: Path, disks: list[tuple[Path, Path]]) -> str:
-    """Why an image that no stack notes is needed all the same, or ""."""
-    inside = folder.resolve()
-    for disk, backing in disks:
-        if backing.resolve().parent == inside:
-            return f"the disk {disk} depends on it"
-    # Elsewhere a file that is open cannot be removed, or the question is too slow to ask.
-    if sys.platform == "linux":
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if any(Path(file.path).parent == inside for file in process.open_files()):
-                    return f"process {process.pid} ({process.name()}) has it open"
-    return ""
 
 
 def _removed(folder: Path) -> str:
