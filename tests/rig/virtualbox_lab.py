@@ -4,9 +4,14 @@ import os
 import socket
 import struct
 import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -16,6 +21,7 @@ from provider.hypervisors.virtualbox import binding
 from provider.hypervisors.virtualbox.driver import DRIVERLESS, VirtualBox
 from provider.machine_record import machine_uuid
 
+ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = 1 << 16
 GIB = 1 << 30
 
@@ -97,8 +103,10 @@ class Lab:
     def __init__(self, folder: Path, stack: str) -> None:
         self.stack = stack
         self.root = folder / "project" / ".matrix"
-        self.root.mkdir(parents=True)
-        self.image = write_image(folder / "cache" / "images" / "one" / "disk.qcow2")
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.image = folder / "cache" / "images" / "one" / "disk.qcow2"
+        if not self.image.exists():
+            write_image(self.image)
         self.driver = VirtualBox(self.root)
 
     def machine(self, name: str = "node2", *, manager: bool = False, **changes: object) -> Machine:
@@ -148,7 +156,9 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 
 def stack_of(test: str) -> str:
-    return "t" + "".join(char if char.isalnum() else "-" for char in test.lower())[5:30].strip("-")
+    """Never one that a killed run may have left behind."""
+    words = "".join(char if char.isalnum() else "-" for char in test.lower())
+    return f"{words[5:25].strip('-')}-{uuid4().hex[:6]}"
 
 
 @pytest.fixture(scope="module")
@@ -164,24 +174,65 @@ def powered() -> Iterator[None]:
     manage("setextradata", "global", "VBoxInternal/HM/FallbackToIEM")
 
 
-def end_service() -> None:
-    """End VBoxSVC as a logout would: what it kept in memory only is lost. The next call starts it again."""
-    service = _service()
-    service.terminate()
-    service.wait(timeout=20)
-
-
-def _service() -> psutil.Process:
-    """This user's VBoxSVC, and of the tests' own session where they have one."""
-    mine = os.environ.get("VBOX_IPC_SOCKETID", "")
+def kill_service(session: str) -> None:
+    """End the VBoxSVC of a VBOX_IPC_SOCKETID: what it kept in memory only is lost."""
     for process in psutil.process_iter():
         try:
-            ours = process.name().startswith("VBoxSVC") and process.username() == psutil.Process().username()
-            if ours and process.environ().get("VBOX_IPC_SOCKETID", "") == mine:
-                return process
+            if (
+                process.name().startswith("VBoxSVC")
+                and process.environ().get("VBOX_IPC_SOCKETID", "") == session
+            ):
+                process.kill()
+                process.wait(timeout=20)
+                return
         except psutil.Error:
             continue
     raise AssertionError("VBoxSVC does not run")
+
+
+class Elsewhere:
+    """A VirtualBox of its own (settings and service) whose service can be ended between runs: a process
+    whose VBoxSVC went away never gets another."""
+
+    PREAMBLE = """
+import sys
+from pathlib import Path
+from provider.errors import UserError
+from provider.hypervisors.virtualbox import binding, library, media
+from tests.rig.virtualbox_lab import Lab, manage
+lab = Lab(Path(sys.argv[1]), sys.argv[2])
+driver = lab.driver
+"""
+
+    def __init__(self, folder: Path) -> None:
+        if os.name == "nt":
+            pytest.skip("VirtualBox on Windows has one service a user")
+        self.folder = folder / "project-folder"
+        self.session = f"cm{uuid4().hex[:8]}"
+        self.env = {
+            **os.environ,
+            "VBOX_USER_HOME": str(folder / "vbox"),
+            "VBOX_IPC_SOCKETID": self.session,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(AssertionError):
+            self.end_service()
+
+    def run(self, code: str, check: bool = True) -> str:
+        """What the code, given `lab` and `driver`, prints in a new process."""
+        words = [sys.executable, "-c", self.PREAMBLE + textwrap.dedent(code), str(self.folder), "stack"]
+        done = subprocess.run(
+            words, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def end_service(self) -> None:
+        kill_service(self.session)
 
 
 def forward(name: str, port: int, guest_port: int = 22) -> Forward:

@@ -8,17 +8,20 @@ worker threads of this module, each attached once and for good: `run` hands a fu
 import atexit
 import functools
 import importlib.util
+import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+CONNECT_DEADLINE = 20.0
 WORKERS = 64
 """More than a cloud has machines: a worker waits while its machine stops, and must not hold up the others."""
 
@@ -109,10 +112,10 @@ def _load() -> Api:
     os.environ.setdefault("VBOX_PROGRAM_PATH", str(program))
     os.environ.setdefault("VBOX_SDK_PATH", str(program / "sdk"))
     try:
-        # It prints its troubles, and the plugin's standard output belongs to the engine.
-        with redirect_stdout(sys.stderr):
+        # It prints its troubles, also passing ones, and the plugin's standard output belongs to the engine.
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             manager = _import().VirtualBoxManager(None, None)
-            manager.getVirtualBox()
+        _await_service(manager)
     except ImportError as error:
         raise NotInstalled(
             f"VirtualBox's Python binding cannot be loaded ({error}); {_binding_hint()}"
@@ -125,6 +128,21 @@ def _load() -> Api:
     # At the interpreter's end vboxapi would still import modules, and complain.
     atexit.register(setattr, manager, "platform", None)
     return Api(manager)
+
+
+def _await_service(manager: Any) -> None:
+    """VBoxSVC ends a few seconds after its last client; one that is just ending refuses us."""
+    end = time.monotonic() + CONNECT_DEADLINE
+    while True:
+        try:
+            if manager.getVirtualBox() is not None:
+                return
+        except manager.oXcptClass:
+            if time.monotonic() > end:
+                raise
+        if time.monotonic() > end:
+            raise TimeoutError("no answer")
+        time.sleep(0.5)
 
 
 def _import() -> Any:

@@ -18,10 +18,10 @@ OBJECT_IN_USE = 0x80BB000C
 
 
 class VirtualBoxError(Exception):
-    """A refused call. `code` is its unsigned COM code, `text` VirtualBox's own words."""
+    """A refused call. `code` is its unsigned COM code or 0, `text` VirtualBox's own words."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{text or 'no reason given'} (0x{code:08X})")
+        super().__init__((text or "no reason given") + (f" (0x{code:08X})" if code else ""))
         self.code = code
         self.text = text
 
@@ -308,13 +308,17 @@ class Session(Interface):
 
 
 class VirtualBox(Interface):
-    """The root of the API, fresh for each piece of work: VBoxSVC may have been restarted."""
+    """The root of the API."""
 
     version = Attribute("version", str)
 
     @classmethod
     def connect(cls) -> "VirtualBox":
-        return cls(checked(lambda: binding.api().manager.getVirtualBox()))
+        raw = checked(lambda: binding.api().manager.getVirtualBox())
+        if raw is None:
+            # VirtualBox's client never connects again in the same process.
+            raise VirtualBoxError(0, "its service VBoxSVC has ended meanwhile; run up again")
+        return cls(raw)
 
     @staticmethod
     def session() -> Session:

@@ -165,8 +165,13 @@ def forget_gone(virtualbox: VirtualBox, folder: Path) -> None:
 
 def within(virtualbox: VirtualBox, folder: Path) -> list[str]:
     """Locations of the media that VirtualBox knows in the folder."""
-    found = _deepest_first(virtualbox.hard_disks + virtualbox.dvd_images)
-    return [medium.location for medium in found if inside(Path(medium.location), folder)]
+    found = []
+    for medium in _deepest_first(virtualbox.hard_disks + virtualbox.dvd_images):
+        # Those of other machines may go away while we look.
+        with suppress(VirtualBoxError):
+            place = medium.location
+            found += [place] if inside(Path(place), folder) else []
+    return found
 
 
 def _deepest_first(media: Iterable[Medium]) -> Iterator[Medium]:

@@ -1,6 +1,7 @@
 """Taking a machine away with all it owns, and nothing else."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from provider.errors import UserError
@@ -27,17 +28,20 @@ def remove(virtualbox: VirtualBox, root: Path, known: Record | None, machine: Ma
 
 def clear(virtualbox: VirtualBox, known: Record | None, machine: Machine | None) -> Path | None:
     """Remove all that VirtualBox has of the machine; its folder, which is answered, stays with the rest."""
-    folder = known.folder if known else None
-    if machine is not None:
-        folder = Path(machine.settings_file_path).parent
-        _unregister(machine, folder)
+    if machine is not None and machine.accessible:
+        power.off(machine)
+    folder = Path(machine.settings_file_path).parent if machine is not None else None
+    folder = folder or (known.folder if known else None)
     if folder is None:
         return None
-    media.forget_within(virtualbox, folder)
-    _verify(virtualbox, folder, known.uuid if known else "")
-    if known is not None and known.image.parent.exists():
-        with media.base_lock(known.image):
+    # The list of a base's clones is in the settings of one of its machines: with that one it moves on.
+    with media.base_lock(known.image) if known and known.image.parent.exists() else nullcontext():
+        if machine is not None:
+            _unregister(machine, folder)
+        media.forget_within(virtualbox, folder)
+        if known is not None:
             media.close_unused(virtualbox, known.image)
+    _verify(virtualbox, folder, known.uuid if known else "")
     for name in OWN_FILES:
         (folder / name).unlink(missing_ok=True)
     for name in OWN_FOLDERS:
@@ -49,7 +53,6 @@ def _unregister(machine: Machine, folder: Path) -> None:
     if not machine.accessible:
         machine.unregister("UnregisterOnly")
         return
-    power.off(machine)
     # Not "Full", which would delete what a user has put into the drive.
     freed = retried(lambda: machine.unregister("DetachAllReturnHardDisksOnly"))
     ours = [disk for disk in freed if _is_ours(disk, folder)]
