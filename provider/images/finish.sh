@@ -21,21 +21,29 @@ fail() {
 }
 trap 'fail "$stage ended with $?"' EXIT
 
+# progress NAME: a line for every ten packages. (awk would read ahead.)
+progress() {
+    total=0 got=0 unpacked=0 set=0
+    while read -r first second third; do
+        case $first in
+        Get:) got=$((got + 1)) done="downloading $got" number=$got ;;
+        Unpacking) unpacked=$((unpacked + 1)) done="unpacking $unpacked" number=$unpacked ;;
+        Setting) set=$((set + 1)) done="setting up $set" number=$set ;;
+        [0-9]*) total=$((first + ${third%% *})) && continue ;;
+        *) echo "$first $second $third" && continue ;;
+        esac
+        [ "$total" = 0 ] || [ $((number % 10)) != 0 ] || echo "cloudmatrix: $1 ($done/$total)"
+    done
+}
+
 # counted NAME COMMAND...: run it, its output in the log, its progress on the console.
 counted() {
     name=$1
     shift
     echo 1 >"$folder/code"
-    { "$@" </dev/null 2>&1; echo $? >"$folder/code"; } | tee -a "$log" | awk -v name="$name" '
-        function tell(what, number) {
-            if (number % 10 == 0 || number == total) print "cloudmatrix: " name " (" what " " number "/" total ")"
-            fflush()
-        }
-        /^[0-9]+ upgraded, [0-9]+ newly installed/ { total = $1 + $3 }
-        /^Get:/ && total { tell("downloading", ++got) }
-        /^Unpacking / { tell("unpacking", ++unpacked) }
-        /^Setting up / { tell("setting up", ++set) }
-        /^(E: |Err:|dpkg: error)/ { print; fflush() }'
+    { "$@" </dev/null 2>&1; echo $? >"$folder/code"; } | tee -a "$log" |
+        grep --line-buffered -oE '^([0-9]+ upgraded, [0-9]+ newly|Get:|Unpacking |Setting up |(E: |Err:|dpkg: error).*)' |
+        progress "$name"
     [ "$(cat "$folder/code")" = 0 ] || fail "$name: $(grep -E '^(E: |Err:|dpkg: error)' "$log" | tail -n 1)"
 }
 

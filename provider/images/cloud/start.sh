@@ -21,7 +21,7 @@ seed=/run/cloudmatrix-seed
 work=/var/tmp/cloudmatrix
 mkdir -p "$work"
 tar -xf "$seed/$bundle" -C "$work" || fail "the seed is damaged"
-umount "$seed"
+umount -l "$seed"
 sh "$work/finish" || exit 1
 # Switched off by the kernel: a shutdown would write what was sealed anew.
 echo s >/proc/sysrq-trigger
