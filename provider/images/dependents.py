@@ -1,6 +1,6 @@
 """What needs an image although no stack notes it: machines' disks that build on it, and open files."""
 
-import sys
+import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def look(projects: Iterable[Path]) -> Dependents:
 def _open_files() -> Iterator[tuple[Path, str]]:
     """Every file that a process of ours has open, and which has."""
     # Elsewhere a file that is open cannot be removed, or the question is too slow to ask.
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 for file in process.open_files():

@@ -138,9 +138,9 @@ class Shelf:
         found, size = checksums.sha256_of(part, lambda _: None, self.cancelled), part.stat().st_size
         said = f"{size} bytes, as the server told" if download.size == size else f"{size} bytes"
         begun = f"base image: {self.address}: expected sha256 {self.sha256}, got {found} ({said}); "
-        if _is_page(part):
+        if what := _rubbish(part):
             download.forget()
-            return UserError(begun + "it is a page, not an image, and was removed; check base.url")
+            return UserError(begun + f"it is {what}, not an image, and was removed; check base.url")
         target = self.root / found / self.name
         keep(part, target)
         download.forget()
@@ -158,7 +158,10 @@ def _aside(path: Path) -> Path:
     raise AssertionError("unreachable")
 
 
-def _is_page(path: Path) -> bool:
+def _rubbish(path: Path) -> str:
+    """What a file is that nobody can have meant, or ""."""
     with path.open("rb") as file:
         head = file.read(512).lstrip().lower()
-    return head.startswith((b"<!doctype html", b"<html", b"<?xml"))
+    if not head:
+        return "empty"
+    return "a page" if head.startswith((b"<!doctype html", b"<html", b"<?xml")) else ""

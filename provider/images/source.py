@@ -111,7 +111,7 @@ def digest_of(
         return str(given).lower()
     path = local_file(source, project)
     if given is not None:
-        name = path.name if path else web.file_name(source["url"])
+        name = path.name if path else web.last_part(source["url"])
         return checksums.listed(str(given), name, project)
     if path is None or not path.is_file():
         raise UserError(missing(path or Path()))
@@ -120,4 +120,4 @@ def digest_of(
 
 def missing(path: Path) -> str:
     what = "is a folder" if path.is_dir() else "does not exist"
-    return f"base.path: {path} {what}; need a file, by a path that begins in the project's folder or at /"
+    return f"base.path: {path} {what}; need the path of a file; a relative one begins in the project's folder"

@@ -28,10 +28,15 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
+def last_part(address: str) -> str:
+    """The last part of an address's path, as a list of sums names it."""
+    return unquote(urlsplit(address).path).rsplit("/", 1)[-1]
+
+
 def file_name(address: str) -> str:
-    """The last part of an address's path, fit for a file's name."""
-    name = unquote(urlsplit(address).path).rsplit("/", 1)[-1]
-    return "".join(letter if letter.isalnum() or letter in "._+-" else "_" for letter in name).lstrip(".")
+    """The last part of an address's path, fit for a file's name on every system."""
+    name = "".join(letter if letter.isalnum() or letter in "._+-" else "_" for letter in last_part(address))
+    return name.lstrip(".") or "file"
 
 
 def open_address(address: str, timeout: float, headers: Mapping[str, str]) -> http.client.HTTPResponse:

@@ -275,7 +275,7 @@ def test_a_changed_file_replaces_the_image_and_a_missing_one_does_not(
 
 def test_a_missing_file_is_a_failure_of_the_first_preview(handler: BaseImageResource, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    need = "need a file, by a path that begins in the project's folder or at /"
+    need = "need the path of a file; a relative one begins in the project's folder"
     for source, reason in (
         ({"from": "iso", "path": "gone.iso"}, f"{tmp_path}/gone.iso does not exist"),
         ({"from": "iso", "path": "gone.iso", "sha256": SUM}, f"{tmp_path}/gone.iso does not exist"),
