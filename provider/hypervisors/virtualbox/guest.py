@@ -111,5 +111,6 @@ def _mend(virtualbox: VirtualBox, known: Record, machine: Machine) -> None:
         # Attached anew, it stands in this machine's settings.
         with locked(machine, "Write") as session:
             session.machine.detach_device(settings.CONTROLLER, settings.DISK_PORT)
+            session.machine.save_settings()
             session.machine.attach_device(settings.CONTROLLER, settings.DISK_PORT, "HardDisk", disk)
             session.machine.save_settings()

@@ -23,6 +23,7 @@ from provider.images.lock import FileLock
 BASE = "disk.vdi"
 DISK = "disk.vdi"
 GIB = 1024**3
+QCOW2 = b"QFI\xfb"
 NAMESPACE = uuids.UUID("b1d9f7c4-5a0e-5e0c-9b55-2f5a3e0a9b1d")
 LOCK_DEADLINE = 1800.0
 CONVERT_DEADLINE = 1800.0
@@ -79,6 +80,10 @@ def _convert(virtualbox: VirtualBox, image: Path) -> None:
 
 def _copy(virtualbox: VirtualBox, image: Path, target: Path) -> None:
     """By VirtualBox itself, which reads qcow2 as qemu-img convert writes it; else by qemu-img."""
+    with image.open("rb") as stream:
+        # What VirtualBox does not know it takes for raw content.
+        if stream.read(4) != QCOW2:
+            raise UserError(_unreadable(image, "it is not in qcow2 format"))
     try:
         source = virtualbox.open_medium(str(image))
         try:
