@@ -17,10 +17,9 @@ from provider.images.usage import Usage
 from provider.resources import base_image
 from provider.resources.base import UNKNOWN, Context, Failure
 from provider.resources.base_image import BaseImageResource
-from provider.resources.virtual_machine import VirtualMachineResource
 from tests.rig import lifecycle
 from tests.rig.lifecycle import Case
-from tests.rig.plugin import running
+from tests.rig.plugin import Plugin, State, running
 from tests.rig.web import Site, answers, serving
 
 SOURCE = {"from": "packages", "release": "trixie"}
@@ -285,15 +284,29 @@ def test_a_missing_file_is_a_failure_of_the_first_preview(handler: BaseImageReso
         assert failures == [Failure(f"base.path: {reason}; {need}")]
 
 
-def test_a_new_image_replaces_the_machines_made_from_the_old_one() -> None:
-    """At preview the new image's id is unknown."""
-    machine = {"hostname": "node2", "image": {"id": "old", "path": "/cache/old/disk.qcow2"}}
-    for image, keys in (
-        ({"id": UNKNOWN, "path": UNKNOWN}, {"image"}),
-        ({"id": "new", "path": "/cache/new/disk.qcow2"}, {"image"}),
-        ({"id": "old", "path": "/elsewhere/disk.qcow2"}, set()),
-    ):
-        assert VirtualMachineResource().replaced_by(machine, {**machine, "image": image}) == keys
+def test_preview_says_which_machines_a_new_image_replaces(site: Site, tmp_path: Path) -> None:
+    """Over the wire, as an engine asks: the new image's id is unknown, so each machine is made anew."""
+    project = tmp_path / "project"
+    project.mkdir()
+    own = project / "own.qcow2"
+    own.write_bytes(CONTENT)
+    urn, machine_urn = Plugin.urn("BaseImage", "base-image"), Plugin.urn("VirtualMachine", "node2-vm")
+    with running(project) as plugin:
+        inputs, _ = plugin.check(urn, {"source": {"from": "cloud", "path": "own.qcow2"}})
+        image = State("old", inputs, {**inputs, "path": "/cache/old/disk.qcow2"})
+        machine = {"hostname": "node2", "image": {"id": "old", "path": "/cache/old/disk.qcow2"}}
+        made = State("uuid", machine, machine)
+        assert plugin.diff(urn, image, inputs).changed == []
+
+        own.write_bytes(b"another disk")
+        new, _ = plugin.check(urn, {"source": {"from": "cloud", "path": "own.qcow2"}}, olds=inputs)
+        assert plugin.diff(urn, image, new).replaces == ["source_digest"]
+        known = plugin.preview(urn, new)
+        assert {"id", "path"}.isdisjoint(known)
+        found = plugin.diff(machine_urn, made, {**machine, "image": {"id": UNKNOWN, "path": UNKNOWN}})
+        assert found.replaces == ["image"]
+        elsewhere = {**machine, "image": {"id": "old", "path": "/elsewhere/disk.qcow2"}}
+        assert plugin.diff(machine_urn, made, elsewhere).replaces == []
 
 
 def test_who_uses_an_image_is_noted_from_its_creation_to_its_deletion(
