@@ -12,6 +12,10 @@ import jinja2
 
 ARCHIVE = "bundle"
 """The finish, a tar file on the second disc."""
+KEPT = "/var/finish.tar"
+"""The same in the Debian installer's memory."""
+TAKE = "usr/lib/cloudmatrix/take-bundle"
+"""Where the Debian installer has the script that puts it there."""
 LABEL = "CIDATA"
 """The second disc's name: it is a NoCloud seed too."""
 
@@ -54,12 +58,17 @@ def preseed(answers: Answers) -> str:
         raise ValueError('mirror: got ""; need a URL; try http://…')
     mirror = urlsplit(answers.mirror)
     mirror = mirror._replace(path=mirror.path.rstrip("/") or "/")
-    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(answers=answers, mirror=mirror)
+    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(answers=answers, mirror=mirror, take=TAKE)
+
+
+def take_bundle() -> str:
+    """The script that the Debian installer runs before it partitions the disk."""
+    return _ENVIRONMENT.get_template("take-bundle.sh.j2").render(archive=ARCHIVE, kept=KEPT)
 
 
 def finish_install() -> str:
     """The script that the Debian installer runs last."""
-    return _ENVIRONMENT.get_template("finish-install.sh.j2").render(archive=ARCHIVE)
+    return _ENVIRONMENT.get_template("finish-install.sh.j2").render(kept=KEPT)
 
 
 def autoinstall(answers: Answers) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from cloudinit.installer import Answers, autoinstall, finish_install, preseed
+from cloudinit.installer import TAKE, Answers, autoinstall, finish_install, preseed, take_bundle
 
 MIRROR = "http://mirror.example:8080/debian/"
 
@@ -99,8 +99,14 @@ def test_the_debian_installer_needs_a_mirror():
         preseed(Answers())
 
 
-def test_the_last_script_is_one_that_the_installers_shell_reads():
-    subprocess.run(["busybox", "sh", "-n"], input=finish_install().encode(), check=True, timeout=10)
+@pytest.mark.parametrize("script", [take_bundle(), finish_install()], ids=["first", "last"])
+def test_the_scripts_are_some_that_the_installers_shell_reads(script):
+    subprocess.run(["busybox", "sh", "-n"], input=script.encode(), check=True, timeout=10)
+
+
+def test_the_second_disc_is_taken_before_the_disk_is_partitioned():
+    command = lines(preseed(Answers(MIRROR)))["partman/early_command"][1]
+    assert command == f"sh /{TAKE}"
 
 
 TEXT, FLAG, NUMBER, LIST, MAPPING = str, bool, int, list, dict
