@@ -14,8 +14,8 @@ ARCHIVE = "bundle"
 """The finish, a tar file on the second disc."""
 KEPT = "/var/finish.tar"
 """The same in the Debian installer's memory."""
-TAKE = "usr/lib/cloudmatrix/take-bundle"
-"""Where the Debian installer has the script that puts it there."""
+BEFORE_PARTITIONING = "usr/lib/cloudmatrix/before-partitioning"
+"""Where the Debian installer has a script of ours, in its memory."""
 LABEL = "CIDATA"
 """The second disc's name: it is a NoCloud seed too."""
 
@@ -58,12 +58,14 @@ def preseed(answers: Answers) -> str:
         raise ValueError('mirror: got ""; need a URL; try http://…')
     mirror = urlsplit(answers.mirror)
     mirror = mirror._replace(path=mirror.path.rstrip("/") or "/")
-    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(answers=answers, mirror=mirror, take=TAKE)
+    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(
+        answers=answers, mirror=mirror, before_partitioning=BEFORE_PARTITIONING
+    )
 
 
-def take_bundle() -> str:
+def before_partitioning() -> str:
     """The script that the Debian installer runs before it partitions the disk."""
-    return _ENVIRONMENT.get_template("take-bundle.sh.j2").render(archive=ARCHIVE, kept=KEPT)
+    return _ENVIRONMENT.get_template("before-partitioning.sh.j2").render(archive=ARCHIVE, kept=KEPT)
 
 
 def finish_install() -> str:

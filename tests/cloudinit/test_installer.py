@@ -7,7 +7,14 @@ import subprocess
 import pytest
 import yaml
 
-from cloudinit.installer import TAKE, Answers, autoinstall, finish_install, preseed, take_bundle
+from cloudinit.installer import (
+    BEFORE_PARTITIONING,
+    Answers,
+    autoinstall,
+    before_partitioning,
+    finish_install,
+    preseed,
+)
 
 MIRROR = "http://mirror.example:8080/debian/"
 
@@ -68,7 +75,7 @@ def test_the_whole_disk_is_one_partition_that_can_grow():
 
 
 def test_what_the_finish_would_undo_is_not_done():
-    command = lines(preseed(Answers(MIRROR)))["partman/early_command"][1]
+    script = before_partitioning()
     for step in (
         "05localechooser",
         "20console-setup",
@@ -76,7 +83,7 @@ def test_what_the_finish_would_undo_is_not_done():
         "pre-pkgsel.d/*",
         "grub-installer.postinst",
     ):
-        assert step in command
+        assert step in script
 
 
 def test_no_device_is_named():
@@ -105,14 +112,14 @@ def test_the_debian_installer_needs_a_mirror():
         preseed(Answers())
 
 
-@pytest.mark.parametrize("script", [take_bundle(), finish_install()], ids=["first", "last"])
+@pytest.mark.parametrize("script", [before_partitioning(), finish_install()], ids=["first", "last"])
 def test_the_scripts_are_some_that_the_installers_shell_reads(script):
     subprocess.run(["busybox", "sh", "-n"], input=script.encode(), check=True, timeout=10)
 
 
-def test_the_second_disc_is_taken_before_the_disk_is_partitioned():
+def test_a_script_of_ours_runs_before_the_disk_is_partitioned():
     command = lines(preseed(Answers(MIRROR)))["partman/early_command"][1]
-    assert command == f"sh /{TAKE}"
+    assert command == f"sh /{BEFORE_PARTITIONING}"
 
 
 TEXT, FLAG, NUMBER, LIST, MAPPING = str, bool, int, list, dict

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudinit.installer import ARCHIVE, TAKE, Answers, autoinstall, finish_install, preseed, take_bundle
+from cloudinit.installer import (
+    ARCHIVE,
+    BEFORE_PARTITIONING,
+    Answers,
+    autoinstall,
+    before_partitioning,
+    finish_install,
+    preseed,
+)
 from provider import seed
 from provider.errors import UserError
 from provider.images.iso import boot, cpio, edit
@@ -51,7 +59,7 @@ def debian_changes(iso: Iso, installer: Installer, answers: Answers, name: str) 
     extra = cpio.archive(
         {
             "preseed.cfg": cpio.Member(preseed(answers).encode()),
-            TAKE: cpio.Member(take_bundle().encode(), 0o755),
+            BEFORE_PARTITIONING: cpio.Member(before_partitioning().encode(), 0o755),
             HOOK: cpio.Member(finish_install().encode(), 0o755),
             GUEST_TOOLS: cpio.Member(b"#!/bin/sh\n", 0o755),
         }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudinit.installer import Answers, finish_install, preseed, take_bundle
+from cloudinit.installer import Answers, before_partitioning, finish_install, preseed
 from provider.errors import UserError
 from provider.images.iso import boot, edit, media
 from provider.images.iso.reader import SECTOR, opened
@@ -34,7 +34,7 @@ def test_debian_starts_at_once_with_its_answers_in_a_file_nobody_needs(tmp_path)
     files = unpack(contents(discs.installer, "/README.html"))
     assert files["preseed.cfg"] == (0o100644, preseed(ANSWERS).encode())
     assert files["usr/lib/finish-install.d/08hw-detect"] == (0o100755, b"#!/bin/sh\n")
-    assert files["usr/lib/cloudmatrix/take-bundle"] == (0o100755, take_bundle().encode())
+    assert files["usr/lib/cloudmatrix/before-partitioning"] == (0o100755, before_partitioning().encode())
     assert files["usr/lib/finish-install.d/94zseal"] == (0o100755, finish_install().encode())
 
 
