@@ -76,13 +76,7 @@ def test_the_whole_disk_is_one_partition_that_can_grow():
 
 def test_what_the_finish_would_undo_is_not_done():
     script = before_partitioning()
-    for step in (
-        "05localechooser",
-        "20console-setup",
-        "generators/4[01]*",
-        "pre-pkgsel.d/*",
-        "grub-installer.postinst",
-    ):
+    for step in ("05localechooser", "20console-setup", "pre-pkgsel.d/*", "grub-installer.postinst"):
         assert step in script
 
 
