@@ -12,6 +12,8 @@ import jinja2
 
 ARCHIVE = "bundle"
 """The finish, a tar file on the second disc."""
+KEPT = "/var/finish.tar"
+"""The same in the Debian installer's memory."""
 BEFORE_PARTITIONING = "usr/lib/cloudmatrix/before-partitioning"
 """Where the Debian installer has a script of ours, in its memory."""
 LABEL = "CIDATA"
@@ -56,18 +58,19 @@ def preseed(answers: Answers) -> str:
         raise ValueError('mirror: got ""; need a URL; try http://…')
     mirror = urlsplit(answers.mirror)
     mirror = mirror._replace(path=mirror.path.rstrip("/") or "/")
-    template = _ENVIRONMENT.get_template("preseed.cfg.j2")
-    return template.render(answers=answers, mirror=mirror, before_partitioning=BEFORE_PARTITIONING)
+    return _ENVIRONMENT.get_template("preseed.cfg.j2").render(
+        answers=answers, mirror=mirror, before_partitioning=BEFORE_PARTITIONING
+    )
 
 
 def before_partitioning() -> str:
     """The script that the Debian installer runs before it partitions the disk."""
-    return _ENVIRONMENT.get_template("before-partitioning.sh.j2").render()
+    return _ENVIRONMENT.get_template("before-partitioning.sh.j2").render(archive=ARCHIVE, kept=KEPT)
 
 
 def finish_install() -> str:
     """The script that the Debian installer runs last."""
-    return _ENVIRONMENT.get_template("finish-install.sh.j2").render(archive=ARCHIVE)
+    return _ENVIRONMENT.get_template("finish-install.sh.j2").render(kept=KEPT)
 
 
 def autoinstall(answers: Answers) -> str:
