@@ -71,7 +71,7 @@ TESTS = (
     Package("netcat-openbsd", "nc", "small servers"),
     Package("curl", "curl", "clients"),
     Package("openssl", "openssl", "what certificates say to others"),
-    Package("binutils", "as", "assembles the KVM probe again"),
+    Package("binutils", "as", "assembles the KVM probe and the tiny guest's boot sector"),
     Package("xorriso", "xorriso", "makes installer ISOs"),
     Package("mtools", "mformat", "makes the part of such an ISO that UEFI reads"),
     Package("kmod", "depmod", "indexes the drivers of such an ISO's kernel"),

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tests.rig.tinyguest import build as tinyguest
 from tests.rig.tinyguest.programs import Missing as NoGuest
-from tests.rig.virtualbox.build import VENV, Missing, build, in_use
+from tests.rig.virtualbox.build import VENV, Missing, Unfit, build, in_use
 
 PROJECT = Path(__file__).parents[3]
+UNFIT = 77
+"""Exit code where there can be no rig; the command line in cli/ knows it too."""
 HOME = "/root"
 SWITCH = "/run/cloudmatrix-switch"
 ENVIRONMENT = {
@@ -40,6 +42,7 @@ mount -t tmpfs run "$1/run"
 mount --bind "$3" "$1/tmp"
 mkdir -p "$1$2" "$1/root/.cache/cloudmatrix/tests/$(basename "$4")"
 mount --bind "$2" "$1$2"
+mount --bind "$1/opt/venv" "$1$2/.venv"
 mount --bind "$4" "$1/root/.cache/cloudmatrix/tests/$(basename "$4")"
 """
 START = f"""
@@ -63,8 +66,11 @@ def argv(root: Path, temporary: Path, guest: Path, words: Sequence[str]) -> list
 def main(arguments: Sequence[str]) -> int:
     try:
         root, guest = build(), tinyguest.build()
+    except Unfit as error:
+        print(f"skipped: no VirtualBox to test on: {error}")
+        return UNFIT
     except (Missing, NoGuest) as error:
-        print(f"error: no VirtualBox to test on: {error}", file=sys.stderr)
+        print(f"failed: no VirtualBox to test on: {error}")
         return 1
     pytest = [f"{VENV}/bin/python", "-m", "pytest", "-p", "no:cacheprovider"]
     with in_use(root), tempfile.TemporaryDirectory(prefix="cloudmatrix-virtualbox-") as temporary:

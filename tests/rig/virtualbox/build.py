@@ -35,7 +35,11 @@ CACHE = platformdirs.user_cache_path("cloudmatrix") / "tests"
 
 
 class Missing(Exception):
-    """The rig cannot be made on this computer; the text says why."""
+    """The rig could not be made; the text says why."""
+
+
+class Unfit(Missing):
+    """Nor can it ever be on this computer, as it is."""
 
 
 def build() -> Path:
@@ -70,30 +74,33 @@ def _held(target: Path, how: int) -> Iterator[None]:
 def _remove_others(target: Path) -> None:
     """What earlier versions of this file or of the lock file made, unless a test run uses it."""
     for other in CACHE.glob("virtualbox-*"):
-        if other.suffix == ".lock" or other == target:
+        if other.suffix == ".lock" or other.stem == target.name:
             continue
         try:
             with _held(other, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(other)
+                if other.is_dir():
+                    shutil.rmtree(other)
+                else:
+                    other.unlink()
         except BlockingIOError:
             continue
 
 
 def _check() -> None:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        raise Missing(f"VirtualBox runs such machines on Linux on amd64, not on {platform.platform()}")
+        raise Unfit(f"VirtualBox runs such machines on Linux on amd64, not on {platform.platform()}")
     if os.geteuid() != 0:
-        raise Missing("only root can make a folder with another Debian in it and change root to it")
+        raise Unfit("only root can make a folder with another Debian in it and change root to it")
     for program in ("mmdebstrap", "unshare", "chroot"):
         if not shutil.which(program):
-            raise Missing(f"{program} is not installed")
+            raise Unfit(f"{program} is not installed")
 
 
 def _mirror() -> str:
     try:
         return machine_mirror().main
     except UserError as error:
-        raise Missing(str(error)) from error
+        raise Unfit(str(error)) from error
 
 
 def _digest(mirror: str) -> str:
