@@ -17,7 +17,7 @@ import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
 from provider.errors import UserError
-from provider.images.iso.reader import SECTOR, Iso
+from provider.images.iso.reader import DESCRIPTORS, SECTOR, Iso
 
 if sys.platform == "linux":
     import fcntl
@@ -62,9 +62,19 @@ def edited_copy(source: Path, target: Path, changes: Mapping[str, bytes]) -> Non
         with pycdlib.InPlaceEditor(str(target)) as editor:
             for path, content in changes.items():
                 editor.modify_file(io.BytesIO(content), len(content), rr_path=path)
+        _same_descriptors(source, target)
     except (OSError, PyCdlibException, struct.error) as error:
         target.unlink(missing_ok=True)
         raise UserError(f"{source.name}: no edited copy could be made in {target.parent}: {error}") from error
+
+
+def _same_descriptors(source: Path, target: Path) -> None:
+    """Undo the new date of modification: boot loaders and Linux take it for the file system's UUID."""
+    with source.open("rb") as old, target.open("r+b") as new:
+        old.seek(DESCRIPTORS)
+        new.seek(DESCRIPTORS)
+        while (sector := old.read(SECTOR))[1:6] == b"CD001":
+            new.write(sector)
 
 
 def clone(source: Path, target: Path) -> None:

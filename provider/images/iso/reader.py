@@ -13,7 +13,8 @@ from provider.errors import UserError
 
 SECTOR = 2048
 MIB = 1 << 20
-_VOLUME_DESCRIPTOR = 16 * SECTOR
+DESCRIPTORS = 16 * SECTOR
+"""Where the volume descriptors begin, the primary one first."""
 _SIZE_FIELD = 80
 """Where the primary volume descriptor holds its number of sectors (little endian, then big endian)."""
 
@@ -77,7 +78,7 @@ def _check_whole(path: Path) -> None:
     """Ask the image itself how long it is, before anything is read that a truncated one does not have."""
     try:
         with path.open("rb") as stream:
-            stream.seek(_VOLUME_DESCRIPTOR)
+            stream.seek(DESCRIPTORS)
             descriptor = stream.read(SECTOR)
     except OSError as error:
         raise UserError(f"{path.name}: cannot be read: {error.strerror}") from error

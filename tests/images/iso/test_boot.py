@@ -45,10 +45,10 @@ def test_what_makes_it_boot_is_as_it_was(pair):
 
 
 def places(iso, changed):
-    """Numbers of the sectors that an edit may touch: folders, the changed files, and the descriptors."""
+    """Numbers of the sectors that an edit may touch: folders and the changed files."""
     image = pycdlib.PyCdlib()
     image.open(str(iso))
-    found = set(range(16, 20))
+    found: set[int] = set()
     for view in ("rr_path", "joliet_path"):
         for folder, _, files in image.walk(**{view: "/"}):
             named = [f"{folder.rstrip('/')}/{name}" for name in files]

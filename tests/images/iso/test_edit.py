@@ -60,6 +60,18 @@ def test_only_the_changed_files_differ(tmp_path):
     assert discs.installer.stat().st_size == iso.stat().st_size
 
 
+def test_the_image_keeps_its_uuid(tmp_path):
+    """Which is the date of its last change."""
+    iso = write_iso(tmp_path / "given.iso", {"/x": b"x"})
+    whole = bytearray(iso.read_bytes())
+    whole[16 * SECTOR + 830 : 16 * SECTOR + 846] = b"2025090610220000"
+    iso.write_bytes(whole)
+    edit.edited_copy(iso, tmp_path / "copy.iso", {"/x": b"y"})
+    copy = (tmp_path / "copy.iso").read_bytes()
+    assert copy[16 * SECTOR + 830 : 16 * SECTOR + 846] == b"2025090610220000"
+    assert contents(tmp_path / "copy.iso", "/x") == b"y"
+
+
 def test_the_second_disc_of_debian_holds_the_finish(tmp_path):
     _, discs = prepare(tmp_path, debian_files())
     assert contents(discs.companion, "/bundle") == b"the finish"
