@@ -66,9 +66,9 @@ class Forwards:
 class Base:
     """Where the machines' base image comes from: `source` is packages, iso or cloud.
 
-    `release` goes with packages alone. A file has a `url`, with a sum, or a `path`. `sha256` is its sum in hex,
-    or the address or path of a SHA256SUMS file. Without `mirror`, packages come from the mirror of this
-    computer's apt, and an installer or cloud image uses its own.
+    `release` goes with packages alone. A file has a `url`, with a sum, or a `path`. `sha256` is its sum in
+    hex, or the address or path of a SHA256SUMS file. Without `mirror`, packages and Debian's installer use
+    the mirror of this computer's apt, a cloud image and Ubuntu's installer their own.
     """
 
     source: str
