@@ -1,7 +1,7 @@
 /* Stands in the place of VBoxHeadless on a host without VirtualBox's kernel module.
  *
  * VirtualBox's own VBoxHeadless insists on /dev/vboxdrv before it does anything else. Its
- * libraries do not: they have a driverless mode, in which a guest's instructions are recompiled.
+ * libraries do not: they have a driverless mode, in which an interpreter executes the guest.
  * So this initialises the runtime in that mode and then calls what VBoxHeadless would call.
  *
  * Build: gcc -O2 -Wall -Wextra -o VBoxHeadless launcher.c -ldl
@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The support library's flags (VirtualBox 7): no driver, and the interpreter and recompiler may
- * execute everything. */
+/* The support library's flags (VirtualBox 7): no driver, and the interpreter may execute
+ * everything. */
 #define DRIVERLESS (1u << 2)
 #define DRIVERLESS_IEM_ALLOWED (1u << 3)
 
