@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from provider.errors import UserError
-from provider.hypervisors.base import NAT, Card, Machine, PowerState
+from provider.hypervisors.base import Machine, PowerState
 from tests.rig.virtualbox_lab import (
     SAID,
     Lab,
@@ -139,6 +139,17 @@ def test_a_paused_machine_goes_on(booted: Booted) -> None:
     driver, uuid = booted.lab.driver, booted.machine.uuid
     manage("controlvm", uuid, "pause")
     assert driver.status(uuid).state is PowerState.OFF
+    driver.start(uuid)
+    assert driver.status(uuid).state is PowerState.RUNNING
+
+
+def test_one_saved_by_hand_is_off_and_its_size_can_change(booted: Booted) -> None:
+    driver, uuid = booted.lab.driver, booted.machine.uuid
+    manage("controlvm", uuid, "savestate")
+    assert driver.status(uuid).state is PowerState.OFF
+    driver.stop(uuid, "graceful", 10)
+    driver.configure(uuid, 1, 144, 1)
+    assert driver.status(uuid).memory == 144
     driver.start(uuid)
     assert driver.status(uuid).state is PowerState.RUNNING
 

@@ -150,7 +150,7 @@ class VirtualBox:
             return
         power.off(machine.machine)
         self._check(machine, api)
-        if state not in ("Saved", "AbortedSaved") and machine.record.cards:
+        if state not in guest.SAVED and machine.record.cards:
             with locked(machine.machine, "Write") as session:
                 # What was changed by hand while it was off is put right.
                 settings.apply_fixed(session.machine, machine.record.folder)
@@ -196,7 +196,7 @@ def _configure(machine: Guest, cpus: int, memory: int, disk: int) -> None:
     if medium is None:
         raise UserError(f'VM "{machine.name}": its disk is unusable; the machine must be replaced')
     with locked(machine.machine, "Write") as session:
-        if session.machine.state in ("Saved", "AbortedSaved"):
+        if session.machine.state in guest.SAVED:
             session.machine.discard_saved_state()
         session.machine.cpu_count, session.machine.memory_size = cpus, memory
         session.machine.save_settings()

@@ -18,7 +18,8 @@ WORKING = frozenset(
         *("OnlineSnapshotting", "DeletingSnapshotOnline", "Teleporting", "TeleportingIn"),
     }
 )
-STOPPED = frozenset({"PoweredOff", "Saved", "Teleported", "Aborted", "AbortedSaved"})
+SAVED = frozenset({"Saved", "AbortedSaved"})
+STOPPED = SAVED | {"PoweredOff", "Teleported", "Aborted"}
 
 
 @dataclass(frozen=True)

@@ -355,6 +355,9 @@ class VirtualBox(Interface):
             arguments = [settings_file, name, x86, [], os_type, flags, "", "", ""]
         return Machine(self.call("createMachine", *arguments))
 
+    def find_machine(self, uuid_or_name: str) -> Machine:
+        return Machine(self.call("findMachine", uuid_or_name))
+
     def register_machine(self, machine: Machine) -> None:
         self.call("registerMachine", machine.raw)
 

@@ -112,11 +112,16 @@ def base_uuid(image: Path) -> str:
     return str(uuids.uuid5(NAMESPACE, f"{image}\n{found.st_size}\n{found.st_mtime_ns}"))
 
 
-def clone(virtualbox: VirtualBox, base: Medium, folder: Path) -> Medium:
-    """A differencing disk in the machine's folder; one left there by a killed run goes first."""
+def clone(virtualbox: VirtualBox, base: Medium, folder: Path, *, first: bool) -> Medium:
+    """A differencing disk in the machine's folder; what a killed run left there goes before.
+
+    `first`: VirtualBox has never known a disk in this folder, unless there is one.
+    """
     disk = folder / DISK
-    forget_within(virtualbox, folder, {disk.name})
-    disk.unlink(missing_ok=True)
+    if not first or disk.exists():
+        # Two media in one place are no error to VirtualBox, but neither is of use.
+        forget_within(virtualbox, folder, DISK)
+        disk.unlink(missing_ok=True)
     target = virtualbox.create_medium(str(disk))
     finish(base.create_diff_storage(target))
     return target
@@ -150,12 +155,12 @@ def _same(medium: Medium, path: Path) -> bool:
     return os.path.normcase(os.path.realpath(medium.location)) == os.path.normcase(os.path.realpath(path))
 
 
-def forget_within(virtualbox: VirtualBox, folder: Path, names: set[str] | None = None) -> None:
-    """Close all media, or those of these file names, that lie in the folder; children first."""
+def forget_within(virtualbox: VirtualBox, folder: Path, name: str = "") -> None:
+    """Close all media, or those of a file name, that lie in the folder; children first."""
     for medium in _deepest_first(virtualbox.hard_disks + virtualbox.dvd_images):
         with suppress(VirtualBoxError):
             place = Path(medium.location)
-            if inside(place, folder) and (names is None or place.name in names):
+            if inside(place, folder) and name in ("", place.name):
                 medium.close()
 
 
