@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 import platformdirs
 
 from provider.errors import Cancelled, UserError
+from provider.hypervisors.console import clean
 from provider.hypervisors.qemu import workshop as qemu
-from provider.hypervisors.qemu.console import clean
 
 POLL = 0.25
 """Seconds between two looks at the console."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from provider.hypervisors.qemu import console
+from provider.hypervisors import console
 
 
 def test_the_tail_is_plain_text(tmp_path: Path) -> None:

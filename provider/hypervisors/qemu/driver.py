@@ -14,10 +14,10 @@ from pathlib import Path
 import platformdirs
 
 from provider.errors import UserError
-from provider.hypervisors import ports
+from provider.hypervisors import console, ports
 from provider.hypervisors.base import NAT, Facts, Forward, Machine, PowerState, Status, StopMode
 from provider.hypervisors.locks import lock
-from provider.hypervisors.qemu import accel, argv, console, live, process, qmp, record, version
+from provider.hypervisors.qemu import accel, argv, live, process, qmp, record, version
 from provider.hypervisors.qemu import disk as disks
 from provider.hypervisors.qemu.live import Live
 from provider.hypervisors.qemu.network import Networks, remove_empty

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from provider.errors import UserError
-from provider.hypervisors import ports
+from provider.hypervisors import console, ports
 from provider.hypervisors.base import NAT, Facts, Forward, Machine, PowerState, Status, StopMode
 from provider.hypervisors.locks import lock
-from provider.hypervisors.qemu import console
 from provider.hypervisors.virtualbox import (
     binding,
     build,

@@ -29,7 +29,7 @@ def clean(line: str) -> str:
 
 
 def bound(file: Path) -> None:
-    """Cut the log to its last part when it is too long. QEMU appends, so it may run meanwhile."""
+    """Cut the log to its last part when it is too long. Only for a log that is appended to: then the machine may run meanwhile."""
     try:
         size = file.stat().st_size
     except FileNotFoundError:
