@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import fabric
 import paramiko
+import psutil
 
 from provider.errors import UserError
 
@@ -29,6 +30,7 @@ SESSIONS = 8
 CHUNK = 64 * 1024
 TAIL_LINES = 20
 LINGER = 2.0
+LISTEN_DEADLINE = 10.0
 
 T = TypeVar("T")
 
@@ -144,6 +146,7 @@ class SshHost:
         connection = self._translated(self._connected)
         local = _free_port()
         with connection.forward_local(local, port, host, "127.0.0.1"):
+            _await_listening(local)
             yield local
 
     def close(self) -> None:
@@ -291,6 +294,20 @@ def _wrong_key(name: str, error: paramiko.BadHostKeyException) -> str:
         f"expected …{expected[-16:]}, got …{got[-16:]}\n"
         "something else answers on that address; nothing was sent to it"
     )
+
+
+def _await_listening(port: int) -> None:
+    """Fabric's tunnel listens in a thread of its own, some time after it is said to be open.
+
+    Looked up and not tried out: a connection of ours would go through to the other end.
+    """
+    end = time.monotonic() + LISTEN_DEADLINE
+    while time.monotonic() < end:
+        for entry in psutil.Process().net_connections("tcp"):
+            if entry.status == psutil.CONN_LISTEN and entry.laddr[1] == port:
+                return
+        time.sleep(0.02)
+    raise Unreachable(f"a tunnel's port {port} on this computer does not open")
 
 
 def _free_port() -> int:
