@@ -29,7 +29,7 @@ def clean(line: str) -> str:
 
 
 def bound(file: Path) -> None:
-    """Cut the log to its last part when it is too long. Only for a log that is appended to: then the machine may run meanwhile."""
+    """Cut the log to its last part when it is too long. What writes to it meanwhile has to append."""
     try:
         size = file.stat().st_size
     except FileNotFoundError:

@@ -12,6 +12,9 @@ import pytest
 
 from provider.errors import UserError
 from provider.hypervisors.base import Machine, PowerState
+from provider.hypervisors.virtualbox.driver import DRIVERLESS
+from provider.hypervisors.virtualbox.networks import internal_name
+from provider.hypervisors.virtualbox.settings import NETWORK_FOR_TESTS
 from tests.rig.virtualbox_lab import (
     SAID,
     Lab,
@@ -219,3 +222,21 @@ def test_a_running_machine_is_deleted(booted: Booted) -> None:
     assert not psutil.pid_exists(pid)
     assert driver.status(uuid).state is PowerState.ABSENT
     assert not listens(booted.ssh.host_port)
+
+
+@pytest.mark.skipif(os.environ.get(DRIVERLESS) != "1", reason="the kernel module is used")
+def test_what_virtualbox_refuses_to_start_is_said_in_its_words(
+    lab: Lab, powered: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its internal networks want the kernel module."""
+    monkeypatch.delenv(NETWORK_FOR_TESTS, raising=False)
+    machine = lab.machine()
+    lab.driver.create(machine)
+    with pytest.raises(UserError) as caught:
+        lab.driver.start(machine.uuid)
+    network = internal_name(lab.stack, "internal")
+    assert str(caught.value).splitlines()[:2] == [
+        'VM "node2": VirtualBox did not start it',
+        f"Cannot attach to '{network}' in driverless mode (VERR_SUP_DRIVERLESS).",
+    ]
+    assert lab.driver.status(machine.uuid).state is PowerState.OFF

@@ -28,7 +28,7 @@ def start(machine: Machine, name: str) -> None:
         progress = retried(lambda: machine.launch_vm_process(session, FRONTEND))
         finish(progress, START_DEADLINE)
     except VirtualBoxError as error:
-        raise UserError(f'VM "{name}": VirtualBox did not start it\n{error}{_log_tail(machine)}') from error
+        raise UserError(f'VM "{name}": VirtualBox did not start it\n{_cause(machine, error)}') from error
     finally:
         release(machine, session)
 
@@ -89,10 +89,12 @@ def check_ports(rules: tuple[Forward, ...]) -> None:
             raise UserError(f"forwards.{rule.name}: port {rule.host_port} is held by {held}; set another")
 
 
-def _log_tail(machine: Machine) -> str:
-    """VirtualBox's own log of the machine, its last errors: the refusal alone often gives no cause."""
+def _cause(machine: Machine, error: VirtualBoxError) -> str:
+    """VirtualBox's words; where it has none, what its log of the machine says last of errors."""
+    if error.text:
+        return str(error)
     with suppress(VirtualBoxError, OSError):
         log = Path(str(machine.get("logFolder"))) / "VBox.log"
         lines = [line for line in log.read_text(errors="replace").splitlines() if "VERR_" in line]
-        return "".join(f"\n{line[-300:]}" for line in lines[-3:])
-    return ""
+        return "\n".join(line[-300:] for line in lines[-3:]) or f"see {log}"
+    return str(error)
