@@ -94,7 +94,8 @@ def _source() -> str:
 def _lists(folder: Path, source: str = "") -> list[str]:
     """apt's options for this source alone, with lists of its own; without one for the computer's sources."""
     options = ["-o", "APT::Sandbox::User=root"]
-    if not source and subprocess.run(["apt-cache", "show", PACKAGES[0]], capture_output=True).returncode == 0:
+    known = ["apt-get", *options, "download", "--print-uris", *PACKAGES]
+    if not source and subprocess.run(known, capture_output=True).returncode == 0:
         return options
     (folder / "lists/partial").mkdir(parents=True)
     (folder / "cache/archives/partial").mkdir(parents=True)

@@ -23,7 +23,7 @@ TABLE = 0x7E00
 LEFT_OUT = (
     *("init_kprobe_trace", "trace_eval_init", "tracer_init_tracefs"),
     *("ftrace_check_for_weak_functions", "init_msg_buckets", "init_user_buckets", "userfaultfd_init"),
-    *("slab_sysfs_init", "crypto_kdf108_init", "load_system_certificate_list"),
+    *("slab_sysfs_init", "jent_mod_init", "crypto_kdf108_init", "load_system_certificate_list"),
 )
 TYPES = b"\x9f\xeb\x01\x00"
 """How the description of the kernel's types begins (.BTF). Reading them through takes ten seconds."""
