@@ -21,6 +21,9 @@ STATIC = (
 NO_RIG = 77
 """Exit code of the run in a rig of our own when this computer cannot have one: these tests are skipped."""
 
+PATIENCE = 5.0
+"""Seconds for the last output after the end."""
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
@@ -84,7 +87,7 @@ def _counted(session: Session, words: tuple[str, ...]) -> tuple[str, int]:
     reader.start()
     code = process.wait()
     # A daemon that a test has left behind may still hold the pipe.
-    reader.join(5)
+    reader.join(PATIENCE)
     lines = tail.decode(errors="replace").strip().splitlines()
     return lines[-1].strip("= ") if lines else "nothing was run", code
 

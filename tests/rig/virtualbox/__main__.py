@@ -5,6 +5,7 @@ nothing is mounted any more and nothing runs.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     except (Missing, NoGuest) as error:
         print(f"failed: no VirtualBox to test on: {error}")
         return 1
+    # What ends us ends all that runs in there: unshare itself is deaf to this signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pytest = [f"{VENV}/bin/python", "-m", "pytest", "-p", "no:cacheprovider"]
     with in_use(root), tempfile.TemporaryDirectory(prefix="cloudmatrix-virtualbox-") as temporary:
         command = argv(root, Path(temporary), guest, [*pytest, *(arguments or ["tests/virtualbox"])])
