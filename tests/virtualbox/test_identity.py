@@ -77,6 +77,24 @@ def test_a_foreign_machine_in_our_folder(lab: Lab, foreign: list[str]) -> None:
     assert (folder / "node2.vbox").exists()
 
 
+def test_a_foreign_machine_that_moved_into_our_machines_folder_keeps_it(lab: Lab, foreign: list[str]) -> None:
+    machine = lab.machine()
+    lab.driver.create(machine)
+    make_foreign(foreign, machine.folder, "guest")
+    settings = machine.folder / "guest" / "guest.vbox"
+    settings_moved = machine.folder / "guest.vbox"
+    manage("unregistervm", "guest")
+    settings.rename(settings_moved)
+    manage("registervm", str(settings_moved))
+    with pytest.raises(UserError) as caught:
+        lab.driver.delete(machine.uuid)
+    assert f"{settings_moved}); not touching it\n" in str(caught.value)
+    assert settings_moved.exists()
+    manage("unregistervm", "guest", "--delete")
+    lab.driver.delete(machine.uuid)
+    assert not machine.folder.exists()
+
+
 def test_a_copy_made_by_hand_is_not_ours(lab: Lab, foreign: list[str], tmp_path: Path) -> None:
     """It carries our mark, which names another machine."""
     machine = lab.machine()

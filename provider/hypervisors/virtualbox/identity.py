@@ -49,13 +49,20 @@ def refuse_foreign(virtualbox: VirtualBox, wanted: Record, root: Path) -> None:
     same = find(virtualbox, wanted.uuid)
     if same is not None and not (is_ours(same, root) and _in(same, wanted.folder)):
         raise UserError(_foreign(same, wanted, f"the UUID {wanted.uuid}"))
-    for uuid in _settings_in(wanted.folder):
-        other = find(virtualbox, uuid)
-        if other is not None and other.id != wanted.uuid and _in(other, wanted.folder):
-            raise UserError(_foreign(other, wanted, f"the folder {wanted.folder}"))
+    if (other := guest_in(virtualbox, wanted.folder, wanted.uuid)) is not None:
+        raise UserError(_foreign(other, wanted, f"the folder {wanted.folder}"))
     named = find(virtualbox, wanted.title)
     if named is not None and named.id != wanted.uuid:
         raise UserError(_foreign(named, wanted, f'the name "{wanted.title}"'))
+
+
+def guest_in(virtualbox: VirtualBox, folder: Path, uuid: str) -> Machine | None:
+    """A machine of VirtualBox's list in this folder that is not the one it belongs to."""
+    for found in _settings_in(folder):
+        other = find(virtualbox, found)
+        if other is not None and other.id != uuid and _in(other, folder):
+            return other
+    return None
 
 
 def _settings_in(folder: Path) -> Iterator[str]:

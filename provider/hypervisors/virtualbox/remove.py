@@ -34,6 +34,12 @@ def clear(virtualbox: VirtualBox, known: Record | None, machine: Machine | None)
     folder = folder or (known.folder if known else None)
     if folder is None:
         return None
+    uuid = known.uuid if known else machine.id if machine is not None else ""
+    if (other := identity.guest_in(virtualbox, folder, uuid)) is not None:
+        raise UserError(
+            f"{folder} holds another machine of VirtualBox ({other.id}, {other.settings_file_path}); "
+            "not touching it\nmove or remove that machine in VirtualBox, then run destroy again"
+        )
     # The list of a base's clones is in the settings of one of its machines: with that one it moves on.
     with media.base_lock(known.image) if known and known.image.parent.exists() else nullcontext():
         if machine is not None:
