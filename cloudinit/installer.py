@@ -18,6 +18,11 @@ BEFORE_PARTITIONING = "usr/lib/cloudmatrix/before-partitioning"
 """Where the Debian installer has a script of ours, in its memory."""
 LABEL = "CIDATA"
 """The second disc's name: it is a NoCloud seed too."""
+TEMPLATES = tuple(
+    Path(__file__).parent / "templates" / f"{name}.j2"
+    for name in ("preseed.cfg", "autoinstall.yaml", "before-partitioning.sh", "finish-install.sh")
+)
+"""All that an installer is told: a change in one of them makes another system."""
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from cloudinit import installer
+
 RELEASE = "trixie"
 RELEASES = ("trixie",)
 DISK_GIB = 8
@@ -101,13 +103,14 @@ def overlay() -> bytes:
     return buffer.getvalue()
 
 
-def digest() -> str:
-    """SHA-256 (hex) of all that decides what an image holds, apart from its source."""
+def digest(source: str = "packages") -> str:
+    """SHA-256 (hex) of all that decides what an image of this kind of source holds, apart from its file."""
     total = hashlib.sha256()
     parts = ["\n".join(PACKAGES).encode(), str(DISK_GIB).encode()]
     parts += [script.read_bytes() for script in (EXCLUDE, PREPARE, SEAL, HARVEST, FINISH, BOOTING)]
     parts.append(repr(sorted(NAMES.items())).encode())
     parts += [f"{name} {mode:o}\n".encode() + content for name, content, mode in settings()]
+    parts += [template.read_bytes() for template in installer.TEMPLATES if source == "iso"]
     for part in parts:
         total.update(hashlib.sha256(part).digest())
     return total.hexdigest()

@@ -61,7 +61,7 @@ class BaseImageResource(Resource):
             return inputs, [Failure("source: got nothing; need a mapping such as {from: packages}")]
         self._note_again(context)
         completed = sources.completed(source)
-        checked = {**inputs, "source": completed, "recipe": recipe.digest()}
+        checked = {**inputs, "source": completed, "recipe": recipe.digest(str(completed["from"]))}
         wrong = sources.judged(completed, UNKNOWN)
         if wrong or UNKNOWN in completed.values():
             return checked, [Failure(reason) for reason in wrong]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudinit import installer
 from provider.images import recipe
 
 SCRIPTS = [recipe.PREPARE, recipe.HARVEST] + [
@@ -76,3 +77,12 @@ def test_the_initial_ram_disk_s_arithmetic_for_a_larger_disk(tmp_path: Path) -> 
     subprocess.run(["sh", "-eu", "-c", f"wanted={(10 << 30) // 512 - 2048}\n{lines}"], check=True)
     assert sector.read_bytes()[458:462].hex() == "00f83f01"
     assert len(sector.read_bytes()) == 512
+
+
+def test_what_the_installer_is_told_counts_where_one_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = {source: recipe.digest(source) for source in ("packages", "cloud", "iso")}
+    monkeypatch.setattr(installer, "TEMPLATES", (_written(tmp_path, "d-i x\n"),))
+    assert before["packages"] == before["cloud"] == recipe.digest("cloud") != before["iso"]
+    assert recipe.digest("iso") != before["iso"]

@@ -211,7 +211,7 @@ def test_a_published_sum_is_read_once_and_stays(
 ) -> None:
     """So that an unchanged stack needs no network, and no publisher replaces its machines."""
     inputs = checked(handler, tmp_path, published(site))
-    assert inputs == {"source": published(site), "recipe": recipe.digest(), "source_digest": SUM}
+    assert inputs == {"source": published(site), "recipe": recipe.digest("cloud"), "source_digest": SUM}
     made = handler.create(context(tmp_path), inputs)
     assert Path(made.outputs["path"]).read_bytes() == CONTENT
     site.requests.clear()
@@ -254,7 +254,7 @@ def test_the_address_is_no_part_of_the_image(handler: BaseImageResource, tmp_pat
         assert found is not None
         assert found.inputs == other
     iso = checked(handler, tmp_path, {"from": "iso", "path": "own.qcow2"}, inputs)
-    assert handler.replaced_by(inputs, iso) == {"source"}
+    assert handler.replaced_by(inputs, iso) == {"source", "recipe"}
 
 
 def test_a_changed_file_replaces_the_image_and_a_missing_one_does_not(
