@@ -47,7 +47,7 @@ counted() {
     [ "$(cat "$folder/code")" = 0 ] || fail "$name: $(grep -E '^(E: |Err:|dpkg: error)' "$log" | tail -n 1)"
 }
 
-names() { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^[hi]i *//p'; }
+names() { { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null || true; } | sed -n 's/^[hi]i *//p'; }
 
 say "looking at the system"
 [ "$(id -u)" = 0 ] || fail "not root"
@@ -90,6 +90,8 @@ kernel=$(cat "$folder/kernel")
 image=$(dpkg-query -W -f '${Depends}' "$kernel" | tr ', ' '\n\n' | grep '^linux-image-[0-9]' | head -n 1)
 version=${image#linux-image-}
 others=$(names 'linux-image-*' 'linux-modules-*' 'linux-headers-*' | sort -u | grep -vx "$kernel" | grep -v -e "-$version\$" || true)
+# cloud-init is content with any DHCP client, so the others would stay beside ours.
+others="$others $(names dhcpcd-base isc-dhcp-client)"
 required=$(dpkg-query -W -f '${Priority} ${Package}\n' | sed -n 's/^required //p')
 # shellcheck disable=SC2046
 apt-mark auto $(apt-mark showmanual) >>"$log"
