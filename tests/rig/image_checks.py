@@ -38,7 +38,7 @@ section excluded; find /usr/share/man /usr/share/locale /usr/share/info -type f 
 section identity; cat /etc/machine-id /var/lib/cloud/data/instance-id; cat /etc/ssh/ssh_host_*_key.pub
 [ ! -f /var/lib/systemd/random-seed ] || sha256sum /var/lib/systemd/random-seed
 section leftovers
-ls -d /var/tmp/cloudmatrix /var/tmp/finish /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/*once /boot/efi 2>/dev/null
+ls -d /var/tmp/cloudmatrix /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/*once /boot/efi 2>/dev/null
 section settings
 """
 DOCKER = """
