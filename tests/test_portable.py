@@ -44,7 +44,8 @@ def test_the_type_checker_finds_nothing_that_this_system_lacks(system, tmp_path)
 def test_the_plugin_and_the_program_load_no_module_that_windows_lacks():
     code = """
 import sys
-import provider.process, provider.registry, components.cloud, config.load, provider.images.iso.media
+import provider.process, provider.registry, components.cloud, config.load
+import provider.images.iso.builder, provider.images.cloud.builder, provider.hypervisors.virtualbox.driver
 for module in list(sys.modules.values()):
     if (getattr(module, "__file__", None) or "").startswith(sys.argv[1]):
         print(module.__file__)

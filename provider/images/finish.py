@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from provider.images import disk, recipe
-from provider.images.packages import source_lines
+from provider.images.apt import source_lines
 from provider.images.workshop import Stage, outward
 from provider.mirrors import named_mirror, offered
 

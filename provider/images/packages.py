@@ -15,10 +15,11 @@ from pathlib import Path
 
 from provider.errors import Cancelled, UserError
 from provider.images import disk, recipe
+from provider.images.apt import mirror_for, proxies, source_lines
 from provider.images.progress import Stages
 from provider.images.remove import remove
 from provider.images.requirements import check_keyring, check_space, check_tools, check_user
-from provider.mirrors import Mirror, copied, machine_mirror, named_mirror, offered
+from provider.mirrors import offered
 
 GRUB = Path("/usr/lib/grub/i386-pc")
 LOWEST_DESCRIPTOR = 60
@@ -48,25 +49,6 @@ class Outputs:
     disk: str
     kernel: str
     initrd: str
-
-
-def mirror_for(given: str) -> Mirror:
-    """The mirror named in the config, or the machine's own; asked over the network only when used."""
-    return named_mirror(given) if given else machine_mirror()
-
-
-def source_lines(mirror: Mirror, release: str, keyring: str) -> list[str]:
-    """`deb` lines for a release; the parts a mirror does not offer are left out.
-
-    Without a keyring apt trusts those that the system has.
-    """
-    parts = {
-        release: mirror.main,
-        f"{release}-updates": mirror.updates,
-        f"{release}-security": mirror.security,
-    }
-    signed = f"[signed-by={keyring}] " if keyring else ""
-    return [f"deb {signed}{copied(uri)} {suite} main" for suite, uri in parts.items() if uri]
 
 
 def bootstrap_argv(
@@ -138,16 +120,6 @@ def build(
     disk.run(disk.convert_argv(raw, folder / recipe.DISK))
     raw.unlink()
     overlay.unlink()
-
-
-def proxies() -> list[str]:
-    """apt's own proxy settings, which mmdebstrap would not see."""
-    if not Path("/usr/bin/apt-config").exists():
-        return []
-    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
-    wanted = ("Acquire::http::Proxy", "Acquire::https::Proxy")
-    lines = (line.rstrip(";").split(" ", 1) for line in dump.splitlines() if line.startswith(wanted))
-    return [f"{name} {value}" for name, value in lines if value != '""']
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """What the machine must offer before an image is made from packages; each lack is one UserError."""
 
 import os
-import pwd
 import shutil
 from pathlib import Path
+
+import psutil
 
 from provider.errors import UserError
 
@@ -43,7 +44,7 @@ def check_user() -> None:
     """Root, or a user with subordinate ids: the packages' files need owners."""
     if os.geteuid() == 0:
         return
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    user = psutil.Process().username()
     if find("newuidmap") is None:
         raise UserError(
             "base image: newuidmap not found, which a user other than root needs; "

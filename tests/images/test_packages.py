@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from provider.errors import UserError
-from provider.images import packages, recipe, requirements
+from provider.images import apt, packages, recipe, requirements
 from provider.mirrors import Mirror
 
 MIRROR = Mirror("http://m.example/debian", "", "http://s.example/debian-security")
 
 
 def test_source_lines_leave_out_what_is_not_offered() -> None:
-    assert packages.source_lines(MIRROR, "trixie", "/k.gpg") == [
+    assert apt.source_lines(MIRROR, "trixie", "/k.gpg") == [
         "deb [signed-by=/k.gpg] http://m.example/debian trixie main",
         "deb [signed-by=/k.gpg] http://s.example/debian-security trixie-security main",
     ]
@@ -22,7 +22,7 @@ def test_source_lines_leave_out_what_is_not_offered() -> None:
 
 def test_an_archive_on_this_machine_is_copied_from() -> None:
     """Inside the tree, where apt runs, the path of a file: address leads nowhere."""
-    assert packages.source_lines(Mirror("file:///srv/debian"), "trixie", "/k.gpg") == [
+    assert apt.source_lines(Mirror("file:///srv/debian"), "trixie", "/k.gpg") == [
         "deb [signed-by=/k.gpg] copy:///srv/debian trixie main",
     ]
 
@@ -96,7 +96,7 @@ def test_apt_s_proxy_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     config = tmp_path / "apt.conf"
     config.write_text('Acquire::http::Proxy "http://127.0.0.1:3142";\nAcquire::https::Proxy "";\n')
     monkeypatch.setenv("APT_CONFIG", str(config))
-    assert packages.proxies() == ['Acquire::http::Proxy "http://127.0.0.1:3142"']
+    assert apt.proxies() == ['Acquire::http::Proxy "http://127.0.0.1:3142"']
 
 
 def test_descriptors_keep_away_from_those_apt_uses(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from provider.errors import UserError
-from provider.images import direct, finish, packages, recipe
+from provider.images import apt, direct, finish, recipe
 from provider.images.cloud import disk
 from provider.images.disk import convert_argv
 from provider.images.disk import run as run_tool
@@ -82,7 +82,7 @@ def bundles(mirror: str) -> dict[str, bytes]:
 def proxy() -> str:
     """This computer's HTTP proxy for apt, as the machine reaches it."""
     start = "Acquire::http::Proxy "
-    given = (line.removeprefix(start).strip('"') for line in packages.proxies() if line.startswith(start))
+    given = (line.removeprefix(start).strip('"') for line in apt.proxies() if line.startswith(start))
     return outward(next(given, ""))
 
 

@@ -10,10 +10,10 @@ import platformdirs
 from cloudinit.installer import Answers
 from provider.errors import UserError
 from provider.images import direct, disk, finish, recipe, workshop
+from provider.images.apt import proxies
 from provider.images.fetch import fetch
 from provider.images.iso import console, media
 from provider.images.iso.recognise import Installer, recognise
-from provider.images.packages import proxies
 from provider.images.requirements import check_space
 from provider.images.workshop import outward
 from provider.mirrors import machine_mirror

@@ -18,7 +18,7 @@ import platformdirs
 import pytest
 
 from provider.errors import UserError
-from provider.images import disk, packages, recipe
+from provider.images import apt, disk, packages, recipe
 from provider.images.requirements import check_keyring, check_tools
 from provider.mirrors import machine_mirror, offered
 
@@ -68,7 +68,7 @@ def build() -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         raw = Path(scratch) / "disk.raw"
         root = uuid.uuid4()
-        _fill(raw, root, packages.source_lines(mirror, recipe.RELEASE, str(keyring)))
+        _fill(raw, root, apt.source_lines(mirror, recipe.RELEASE, str(keyring)))
         _boot(raw, root)
         disk.run(disk.convert_argv(raw, Path(scratch) / "disk.qcow2"))
         (Path(scratch) / "disk.qcow2").rename(target)
@@ -90,7 +90,7 @@ def _fill(raw: Path, root: uuid.UUID, sources: list[str]) -> None:
         *packages.namespaces(0),
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=null", "--architectures=amd64"),
         *(f"--include={','.join(PACKAGES)}", "--dpkgopt=force-unsafe-io"),
-        *(f"--aptopt={option}" for option in packages.proxies()),
+        *(f"--aptopt={option}" for option in apt.proxies()),
         *(f"--customize-hook={hook}", recipe.RELEASE, "/dev/null", *sources),
     ]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=raw.parent)
