@@ -63,7 +63,7 @@ def files(distribution: Distribution, release: str, source_list: str, proxy: str
         "dpkg.cfg": "".join(
             ["force-unsafe-io\n", *(f"path-exclude={pattern}\n" for pattern in recipe.exclusions())]
         ),
-        "apt.conf": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
+        "apt.conf": (recipe.TREE / "etc/apt/apt.conf.d/99cloudmatrix").read_text(),
         "apt.once": _apt_once(proxy),
         "sources": source_list,
         "boot": recipe.BOOTING.read_text().replace("MODULES", " ".join(disk.GRUB_MODULES)),

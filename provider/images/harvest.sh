@@ -4,6 +4,14 @@
 set -eu
 tree=$1
 
+# What mmdebstrap has put there while it works, and would take back only after this: no service would ever be
+# started by apt, and apt would look for the proxy of the computer that made the image.
+rm -f "$tree/usr/sbin/policy-rc.d" "$tree"/etc/apt/apt.conf.d/*mmdebstrap
+mv "$tree/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$tree/etc/dpkg/dpkg.cfg.d/99cloudmatrix"
+if [ -e "$tree/usr/sbin/start-stop-daemon.REAL" ]; then
+    mv "$tree/usr/sbin/start-stop-daemon.REAL" "$tree/usr/sbin/start-stop-daemon"
+fi
+
 # What is mounted inside the tree (/proc, /sys, /dev) stays out: a bind mount does not take it along.
 mount --bind "$tree" "$tree/mnt"
 trap 'umount "$tree/mnt"' EXIT

@@ -79,7 +79,8 @@ def bootstrap_argv(
     return [
         *namespaces(uid),
         *("mmdebstrap", "--mode=root", "--verbose", "--variant=minbase"),
-        *("--format=null", "--architectures=amd64", f"--include={','.join(recipe.PACKAGES)}"),
+        *("--format=null", "--skip=cleanup/mmdebstrap"),  # its settings are out of the tree by then
+        *("--architectures=amd64", f"--include={','.join(recipe.PACKAGES)}"),
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclusions()),
         *(f"--aptopt={option}" for option in apt),

@@ -10,5 +10,6 @@ rm -f /etc/update-motd.d/* /etc/fstab
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /etc/hostname /etc/resolv.conf
 find /var/log -type f -delete
 rm -rf /root/.ssh /root/.bash_history /root/.cache /tmp/* /tmp/.[!.]*
+rm -rf /var/tmp/cloud-init /var/tmp/systemd-private-*
 : >/etc/resolv.conf
 echo localhost >/etc/hostname
