@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.register_assert_rewrite("tests.rig.image_checks", "tests.rig.image_disk")
+
 RANKS = ("slow", "guest", "cloud")
 """Markers, in the order in which their tests run; what has none runs before them."""
 

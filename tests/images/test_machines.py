@@ -14,7 +14,7 @@ from provider.images.cache import Cache, Image
 from provider.mirrors import machine_mirror
 from provider.resources.base import Context
 from provider.resources.base_image import BaseImageResource
-from tests.rig import image_checks
+from tests.rig import image_checks, image_disk
 from tests.rig.cloudimage.build import build as cloud_image
 
 
@@ -66,6 +66,8 @@ def test_a_machine_from_a_cloud_image(base_image: Callable[..., Image], tmp_path
     image = base_image(Cache(tmp_path / "images"), **{"from": "cloud", "path": str(given), "sha256": digest})
     assert sorted(image.files) == ["disk.qcow2", "initrd", "vmlinuz"]
     subprocess.run(["qemu-img", "check", "-q", image.disk], check=True)
+    with image_disk.root_files(image.disk, tmp_path) as root:
+        image_disk.check_sealed(root)
     with image_checks.machine(tmp_path, image.disk, "node2") as host:
         known = image_checks.check(host)
     with image_checks.machine(tmp_path, base_image(**{"from": "packages"}).disk, "node2") as host:

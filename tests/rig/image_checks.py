@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cloudinit.render import CardSpec, network_config, user_data
 from provider import ssh
-from provider.images import recipe
+from provider.images import finish, recipe
 from provider.resources.base import Context
 from provider.resources.virtual_machine import VirtualMachineResource
 from tests.rig import guests
@@ -32,9 +32,11 @@ section network; find /etc/systemd/network /etc/netplan /etc/network -type f 2>/
 section root; findmnt -nvo SOURCE,FSTYPE /; blkid -o value -s LABEL /dev/vda1
 section size; df -Pk / | awk 'NR == 2 {print $2}'
 section table; head -c 512 /dev/vda | tail -c 2 | od -An -tx1; head -c 520 /dev/vda | tail -c 8 | tr -d '\\0'
+section apt; cat /etc/apt/apt.conf.d/*cloudmatrix* /etc/dpkg/dpkg.cfg.d/*cloudmatrix*
+apt-config dump | grep -i proxy
 section users; awk -F: '$3 >= 1000 && $3 < 60000 {print $1}' /etc/passwd; ls /home
 section instances; ls /var/lib/cloud/instances
-section excluded; find /usr/share/man /usr/share/locale /usr/share/info -type f 2>/dev/null | wc -l
+section excluded; find /usr/share/man /usr/share/locale /usr/share/info -type f ! -name dir 2>/dev/null | head
 section identity; cat /etc/machine-id /var/lib/cloud/data/instance-id; cat /etc/ssh/ssh_host_*_key.pub
 [ ! -f /var/lib/systemd/random-seed ] || sha256sum /var/lib/systemd/random-seed
 section leftovers
@@ -81,7 +83,7 @@ def facts(host: ssh.Host) -> Mapping[str, list[str]]:
     names = " ".join(f"/{name}" for name, _, _ in recipe.settings())
     text = host.sudo(FACTS + f"sha256sum {names}", timeout=180, check=False).stdout
     parts = (part.partition("\n") for part in text.split("@@ ")[1:])
-    return {name: body.split("\n")[:-1] for name, _, body in parts}
+    return {name: body.splitlines() for name, _, body in parts}
 
 
 def check(host: ssh.Host) -> Mapping[str, list[str]]:
@@ -102,9 +104,11 @@ def check(host: ssh.Host) -> Mapping[str, list[str]]:
     assert int(known["size"][0]) > (DISK_GIB - 1) << 20, "the file system has grown with the disk"
     assert known["table"][0].split() == ["55", "aa"]
     assert "EFI PART" not in "".join(known["table"])
+    given = finish.files("debian", recipe.RELEASE, "")
+    assert known["apt"] == (given["apt.conf"] + given["dpkg.cfg"]).decode().splitlines(), "and no proxy"
     assert known["users"] == ["matrix", "matrix"], "nobody but the seed's user"
     assert len(known["instances"]) == 1
-    assert known["excluded"] == ["0"]
+    assert known["excluded"] == []
     assert known["leftovers"] == []
     wanted = [f"{hashlib.sha256(content).hexdigest()}  /{name}" for name, content, _ in recipe.settings()]
     assert known["settings"] == wanted
