@@ -114,6 +114,11 @@ def test_ubuntu_goes_through_its_stages(tmp_path):
             "[Press enter to continue] ",
             "the installer asks and would wait for ever ([Press enter to continue])",
         ),
+        (
+            "debian",
+            "Root password: ",
+            "the installer asks and would wait for ever (Root password:)",
+        ),
         ("debian", "Could not find kernel image: linux", "Could not find kernel image: linux"),
         (
             "debian",
@@ -135,6 +140,7 @@ def test_ubuntu_goes_through_its_stages(tmp_path):
         ("ubuntu", "cloudmatrix: failed: the installer has stopped", "the installer has stopped"),
         ("debian", "Get:1 http://mirror.example/debian trixie/main amd64 libgpg-error0", None),
         ("debian", "Installing the base system  ... 10%", None),
+        ("debian", "Setting up users and passwords  ... 10%", None),
         ("ubuntu", "[  1.0] EXT4-fs (vda1): errors=remount-ro", None),
     ],
 )
