@@ -6,6 +6,7 @@ pytest.register_assert_rewrite("tests.rig.image_checks", "tests.rig.image_disk")
 
 RANKS = ("slow", "guest", "cloud")
 """Markers, in the order in which their tests run; what has none runs before them."""
+TOO_LONG = "makes an image in an emulated machine, about half an hour: ./matrix test --iso"
 
 
 def rank(item: pytest.Item) -> int:
@@ -15,5 +16,9 @@ def rank(item: pytest.Item) -> int:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = "iso" in config.getoption("markexpr")
+    for item in items:
+        if item.get_closest_marker("iso") and not asked:
+            item.add_marker(pytest.mark.skip(reason=TOO_LONG))
     items.sort(key=rank)

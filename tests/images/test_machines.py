@@ -60,6 +60,7 @@ def test_two_machines_from_packages_share_no_identity(
 
 
 @pytest.mark.iso
+@pytest.mark.timeout(5400)
 def test_a_machine_from_a_cloud_image(base_image: Callable[..., Image], tmp_path: Path) -> None:
     given = cloud_image()
     digest = hashlib.sha256(given.read_bytes()).hexdigest()

@@ -7,15 +7,6 @@ import pytest
 from tests.rig.netinst.archive import Missing
 from tests.rig.netinst.build import build
 
-REASON = "installs a whole Debian in an emulated machine, about half an hour: ./matrix test --iso"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    asked = "iso" in config.getoption("markexpr")
-    for item in items:
-        if item.get_closest_marker("iso") and not asked:
-            item.add_marker(pytest.mark.skip(reason=REASON))
-
 
 @pytest.fixture(scope="session")
 def netinst() -> Path:
