@@ -54,7 +54,7 @@ _ASKS = {
         r"(?P<asks>Prompt: '.' for help.*)",
         r"(?P<asks>\[Press enter to continue\])",
         r"(?P<asks>Press enter to continue)",
-        r"^(?P<asks>[\w ,-]*[Pp]assword[\w ,-]*:)\s*$",  # the one kind of question without a prompt of its own
+        r"^(?P<asks>[\w ,-]*[Pp]assword[\w ,-]*:)\s*$",  # has no prompt
     ),
     "ubuntu": (
         r"(?P<why>An error occurred)\. Press enter to start a shell",

@@ -65,7 +65,7 @@ def _make(scratch: Path, whole: bool) -> Path:
     modules = Modules(archive.fetch([archive.debs[f"linux-image-{abi}"]], scratch)[0])
     _installer(root, netboot, archive, entries, modules, abi)
     system = (*_base(archive), *SYSTEM) if whole else ()
-    loaded = udebs.LOADED if whole else udebs.REQUESTED
+    loaded = udebs.LOADED if whole else udebs.START
     _packages(root, archive, there, modules, abi, closure(system, archive.debs), loaded)
     layout.boot_menus(root, netboot)
     hybrid = _boot(root, archive)

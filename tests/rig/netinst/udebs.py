@@ -18,6 +18,8 @@ LOADED = (
 """What an installation to one disk loads from the CD; a real netinst has the other file systems too."""
 REQUESTED = ("netcfg", "ethdetect")
 """/.disk/udeb_include: nothing else asks for them before there is a network."""
+START = (*REQUESTED, "user-setup-udeb")
+"""As far as the network, and the first question after it."""
 NTFS = "ntfs-3g-udeb"
 
 
