@@ -46,6 +46,8 @@ def build(whole: bool = True) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             made = _make(Path(scratch), whole)
+            for older in target.parent.glob(f"netinst-{kind}-*.iso"):
+                older.unlink()
             made.replace(target)
     return target
 
