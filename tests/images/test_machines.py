@@ -52,8 +52,15 @@ def test_two_machines_from_packages_share_no_identity(
     disk = base_image(**{"from": "packages"}).disk
     with image_checks.machine(tmp_path, disk, "node2") as host:
         first = image_checks.check(host)
-    with image_checks.machine(tmp_path, disk, "node3") as host:
+    alone = tmp_path / "alone" / "disk.qcow2"
+    alone.parent.mkdir()
+    alone.symlink_to(disk)
+    with image_checks.machine(tmp_path, alone, "node3") as host:
         second = image_checks.facts(host)
+    assert "BOOT_IMAGE=" not in first["started"][0]
+    assert second["started"][0].startswith("BOOT_IMAGE=/boot/vmlinuz root=LABEL=root "), (
+        "by the disk's own GRUB"
+    )
     assert len(first["identity"]) == len(second["identity"]) >= 3, "machine id, instance id, host key"
     assert set(first["identity"]).isdisjoint(second["identity"])
     assert first["packages"] == second["packages"]

@@ -24,6 +24,7 @@ NOT_OURS = re.compile(
 FACTS = """
 section() { echo "@@ $1"; }
 section packages; dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' | sed -n 's/^[hi]i *//p'
+section started; cat /proc/cmdline
 section held; apt-mark showhold
 section kernel; uname -r; ls /usr/lib/modules
 section masked; find /etc/systemd/system -maxdepth 1 -lname /dev/null -printf '%f\\n'
