@@ -1,18 +1,13 @@
 """The real image, made from the mirror into the cache (or found there), looked into without a boot."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from provider.errors import UserError
 from provider.images import recipe
 from provider.images.cache import Image
 from provider.images.packages import GRUB
-from provider.images.requirements import check_keyring, check_tools, check_user
-from provider.mirrors import machine_mirror, offered
-from provider.resources.base import Context
-from provider.resources.base_image import BaseImageResource
+from tests.rig.base_images import packages_image
 from tests.rig.image_disk import RootFiles, check_sealed, root_files
 
 pytestmark = pytest.mark.guest
@@ -20,23 +15,7 @@ pytestmark = pytest.mark.guest
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    handler = BaseImageResource()
-    context = Context("dev", "base-image", tmp_path_factory.mktemp("project"), print, threading.Event())
-    inputs, failures = handler.check(context, {"source": {"from": "packages"}})
-    assert failures == []
-    known = handler.preview(context, inputs)
-    if "path" not in known:
-        try:
-            check_tools()
-            check_user()
-            check_keyring(recipe.RELEASE)
-            offered(machine_mirror(), recipe.RELEASE)
-        except UserError as error:
-            pytest.skip(str(error))
-    made = handler.create(context, inputs)
-    found = handler._cache.find(made.identifier)
-    assert found is not None
-    return found
+    return packages_image(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
