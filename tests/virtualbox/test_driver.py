@@ -21,7 +21,7 @@ def test_probe_says_version_and_accelerator(lab: Lab) -> None:
     assert installed.startswith(facts.version)
     assert facts.version.count(".") == 2
     if os.environ.get("CLOUDMATRIX_VIRTUALBOX_DRIVERLESS") == "1":
-        assert (facts.problems, facts.accelerator) == ((), "recompiler")
+        assert (facts.problems, facts.accelerator) == ((), "interpreter")
 
 
 def test_without_the_kernel_module_there_is_a_problem(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def _driverless() -> bool:
 
 
 def _accelerator() -> str:
-    return "recompiler" if _driverless() else "vt-x/amd-v"
+    return "interpreter" if _driverless() else "vt-x/amd-v"
 
 
 def _configure(machine: Guest, cpus: int, memory: int, disk: int) -> None:
