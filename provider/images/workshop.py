@@ -22,6 +22,8 @@ POLL = 0.25
 """Seconds between two looks at the console."""
 PROMPT = 2.0
 """Seconds after which a line without an end is judged too: a question leaves the cursor behind it."""
+EXPLAINING = 2.0
+"""Seconds to go on reading after an error: what explains it often comes after its first line."""
 STARTING = 180.0
 TAIL = 15
 _BREAK = re.compile(rb"[\r\n]+")
@@ -122,6 +124,8 @@ class Watch:
         self._rest = b""
         self._tail: deque[str] = deque(maxlen=TAIL)
         self._shown = ""
+        self._verdict = ""
+        self._judged_at = now
         self._show(self._stage.name if self._current == 0 else "starting the machine")
 
     @property
@@ -135,17 +139,23 @@ class Watch:
             *whole, self._rest = _BREAK.split(self._rest + data)
             for raw in whole:
                 self._line(_text(raw), now)
-        elif self._rest and now - self._heard >= PROMPT:
+        elif self._rest and not self._verdict and now - self._heard >= PROMPT:
             # Who counts leaves it there too.
             self._place(_text(self._rest), now)
-            self._judged(_text(self._rest))
+            self._judged(_text(self._rest), now)
+        if self._verdict:
+            if now - self._judged_at >= EXPLAINING:
+                raise self._failure(self._verdict)
+            return
         if now - self._begun > self._stage.deadline:
             raise self._failure(f"it took longer than {self._stage.deadline:.0f} s")
         if now - self._heard > self._job.silence:
             raise self._failure(f"it has said nothing for {self._job.silence:.0f} s")
 
     def end(self, complaint: str) -> None:
-        """The machine has ended. UserError: too early, or not by itself."""
+        """The machine has ended. UserError: with an error, too early, or not by itself."""
+        if self._verdict:
+            raise self._failure(self._verdict)
         if complaint:
             raise self._failure(complaint)
         if self._current != len(self._job.stages) - 1:
@@ -155,8 +165,9 @@ class Watch:
         if not line:
             return
         self._tail.append(line)
-        self._place(line, now)
-        self._judged(line)
+        if not self._verdict:
+            self._place(line, now)
+            self._judged(line, now)
 
     def _place(self, line: str, now: float) -> None:
         """Go on to the stage that a line begins."""
@@ -169,11 +180,11 @@ class Watch:
                 self._show(f"{self._stage.name} {more}".rstrip())
                 break
 
-    def _judged(self, line: str) -> None:
+    def _judged(self, line: str, now: float) -> None:
         if error := (line if _DEAD.search(line) else self._judge(line)):
             if self._rest and line == _text(self._rest):
                 self._tail.append(line)
-            raise self._failure(error)
+            self._verdict, self._judged_at = error, now
 
     def _show(self, text: str) -> None:
         if text != self._shown:

@@ -93,6 +93,20 @@ def test_what_will_never_end_is_told_with_its_stage(
     assert failure(job, *steps).splitlines()[0] == f"base image: failed while {first}"
 
 
+def test_what_explains_an_error_is_still_read(job: Job) -> None:
+    said = failure(
+        job, (1, b"Prompt: which disk?\ngo: setting up\n"), (2, b"There is none.\n"), (4, b""), (9, b"x\n")
+    )
+    assert said.splitlines()[:5] == [
+        "base image: failed while starting: the installer asks: Prompt: which disk?",
+        "the last lines of its console:",
+        "  Prompt: which disk?",
+        "  go: setting up",
+        "  There is none.",
+    ]
+    assert "x" not in said.splitlines()[5]
+
+
 def test_silence(job: Job, tmp_path: Path) -> None:
     quiet = Job("x", tmp_path, tmp_path, STAGES, silence=30, log=job.log)
     said = failure(quiet, (1, b"go: unpacking\n"), (32, b""))
