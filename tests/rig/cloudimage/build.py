@@ -46,7 +46,8 @@ chroot "$1" systemctl enable systemd-networkd.service
 ln -sf /run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
 mkdir -p "$1/mnt"
 mount --bind "$1" "$1/mnt"
-trap 'umount "$1/mnt"' EXIT
+trap 'umount -R "$1/mnt"' EXIT
+mount -t tmpfs none "$1/mnt/tmp"
 """
 
 
