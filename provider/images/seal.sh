@@ -8,6 +8,9 @@ rm -rf /var/lib/systemd/network /var/lib/systemd/timesync /var/lib/NetworkManage
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb
 rm -f /etc/update-motd.d/* /etc/fstab
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /etc/hostname /etc/resolv.conf
+# A journal that is being written would come back.
+journalctl --relinquish-var >/dev/null 2>&1 || true
+rm -rf /var/log/journal/*
 find /var/log -type f -delete
 rm -rf /root/.ssh /root/.bash_history /root/.cache /tmp/* /tmp/.[!.]*
 rm -rf /var/tmp/cloud-init /var/tmp/systemd-private-*
