@@ -10,6 +10,8 @@ import pytest
 
 from provider.images.cache import MANIFEST, default_root
 from provider.images.remove import remove
+from tests.rig import image_checks, image_disk
+from tests.rig.base_images import packages_image
 from tests.rig.cloud import Cloud
 
 pytestmark = [pytest.mark.iso, pytest.mark.timeout(7200)]
@@ -39,11 +41,15 @@ def _forget(digest: str) -> None:
             remove(manifest.parent)
 
 
+def disk(cloud: Cloud) -> Path:
+    return default_root() / str(cloud.resources()["base-image"]["id"]) / "disk.qcow2"
+
+
 def test_an_iso_becomes_a_cloud_whose_application_answers(
     cloud: Cloud, netinst: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = cloud.matrix("up", "--yes", timeout=6600)
-    image = default_root() / cloud.resources()["base-image"]["id"] / "disk.qcow2"
+    image = disk(cloud)
     with capsys.disabled():
         print(f"\n{done.output}")
         print(f"ISO {netinst.stat().st_size >> 20} MiB, disk {image.stat().st_size >> 20} MiB")
@@ -64,3 +70,14 @@ def test_two_machines_of_one_disk_share_nothing_that_is_theirs(cloud: Cloud) -> 
     ids = {cloud.host(name).run("cat /etc/machine-id").stdout for name in names}
     keys = {cloud.host(name).sudo("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout for name in names}
     assert (len(ids), len(keys)) == (2, 2)
+
+
+def test_its_disk_is_sealed_and_makes_the_same_machine_as_one_from_packages(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    with image_disk.root_files(disk(cloud), tmp_path) as root:
+        image_disk.check_sealed(root)
+    with image_checks.machine(tmp_path, disk(cloud), "node3") as host:
+        known = image_checks.check(host)
+    with image_checks.machine(tmp_path, packages_image(tmp_path).disk, "node3") as host:
+        assert image_checks.facts(host)["packages"] == known["packages"]
