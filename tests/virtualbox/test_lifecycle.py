@@ -1,24 +1,67 @@
 """One life of each type on the real VirtualBox, over the real wire."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from provider.hypervisors.virtualbox.driver import VirtualBox
+from provider.images import recipe
+from provider.images.cache import Cache
 from provider.machine_record import machine_uuid
 from tests.rig import guests, plugin
-from tests.rig.lifecycle import Case, checks_alike, contract
+from tests.rig.lifecycle import (
+    Case,
+    checks_alike,
+    contract,
+    creates,
+    imports,
+    previews_the_unknown,
+    reads_what_it_made,
+)
 from tests.rig.plugin import STACK, State, running
-from tests.rig.virtualbox_lab import Lab, free_port, listing, manage, needs_virtualbox
+from tests.rig.virtualbox_lab import Lab, free_port, listing, manage, needs_virtualbox, write_image
 from tests.rig.wire import Secret
 
 PATIENCE = 900
+SOURCE = {"from": "packages", "release": "trixie"}
 pytestmark = [
     needs_virtualbox,
     pytest.mark.guest,
     pytest.mark.timeout(PATIENCE),
     pytest.mark.usefixtures("powered"),
 ]
+
+
+def test_a_base_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a machine made of it: what VirtualBox keeps beside the disk is no part of the image, and the image
+    stays in the cache when the stack lets go of it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = listing()
+    image = Cache(tmp_path / "cache" / "cloudmatrix" / "images").ensure(
+        {**SOURCE, "recipe": recipe.digest()}, 1, boot_sector, lambda _: None, threading.Event()
+    )
+    case = Case("BaseImage", {"source": SOURCE}, name="base-image", unknown="source")
+    lab = Lab(tmp_path, STACK)
+    with running(lab.root.parent) as server:
+        inputs = checks_alike(server, case)
+        previews_the_unknown(server, case, inputs)
+        made = creates(server, case, inputs)
+        machine = lab.machine(image=Path(str(made.properties["path"])))
+        lab.driver.create(machine)
+        assert str(image.folder / "disk.vdi") in manage("list", "hdds")
+        reads_what_it_made(server, case, made)
+        imports(server, case, made)
+        lab.clean()
+        assert listing() == before
+        server.delete(case.urn, made)
+        server.delete(case.urn, made)
+    assert image.disk.is_file()
+
+
+def boot_sector(folder: Path, lock: int) -> None:
+    del lock
+    write_image(folder / recipe.DISK)
 
 
 def test_a_network(tmp_path: Path) -> None:
