@@ -10,6 +10,7 @@ from provider.images import recipe, web
 from provider.images import source as sources
 from provider.images.cache import Cache, Image, default_root, identify
 from provider.images.checksums import Known
+from provider.images.iso.recognise import recognise
 from provider.images.source import Source
 from provider.images.usage import Usage
 from provider.resources.base import UNKNOWN, Context, Created, Failure, Found, Properties, Resource
@@ -161,6 +162,8 @@ class BaseImageResource(Resource):
         path = sources.local_file(checked["source"], context.project)
         if path is not None and not path.is_file():
             return sources.missing(path)
+        if path is not None and checked["source"]["from"] == "iso":
+            recognise(path)  # UserError: what it is instead
         return sources.unsupported_here(checked["source"])
 
     def _cached(self, inputs: Properties) -> Image | None:

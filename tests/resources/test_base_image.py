@@ -253,14 +253,14 @@ def test_the_address_is_no_part_of_the_image(handler: BaseImageResource, tmp_pat
         found = handler.read(context(tmp_path), made.identifier, other, {})
         assert found is not None
         assert found.inputs == other
-    iso = checked(handler, tmp_path, {"from": "iso", "path": "own.qcow2"}, inputs)
+    iso = checked(handler, tmp_path, {**published(site), "from": "iso"}, inputs)
     assert handler.replaced_by(inputs, iso) == {"source", "recipe"}
 
 
 def test_a_changed_file_replaces_the_image_and_a_missing_one_does_not(
     handler: BaseImageResource, tmp_path: Path, site: Site
 ) -> None:
-    own, source = tmp_path / "own.iso", {"from": "iso", "path": "own.iso"}
+    own, source = tmp_path / "own.qcow2", {"from": "cloud", "path": "own.qcow2"}
     own.write_bytes(CONTENT)
     inputs = checked(handler, tmp_path, source)
     handler.create(context(tmp_path), inputs)
@@ -365,3 +365,14 @@ def test_over_the_wire_the_sum_of_the_state_is_kept(site: Site, tmp_path: Path) 
         moved = {"source": {**published(site), "url": f"{site.address}/b.qcow2"}}
         _, failures = plugin.check(case.urn, moved, olds=inputs)
         assert [failure[:13] for failure in failures] == ["base.sha256: "]
+
+
+def test_a_file_that_is_no_installer_is_told_at_preview(handler: BaseImageResource, tmp_path: Path) -> None:
+    (tmp_path / "own.iso").write_bytes(CONTENT)
+    _, failures = handler.check(context(tmp_path), {"source": {"from": "iso", "path": "own.iso"}})
+    assert failures == [
+        Failure(
+            "own.iso: is not an ISO image; base.from: iso needs an installer's ISO, "
+            "and a disk image (qcow2, raw, vmdk) needs from: cloud"
+        )
+    ]
