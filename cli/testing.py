@@ -61,7 +61,8 @@ def test(session: Session, fast: bool, iso: bool, virtualbox: bool, arguments: t
     counts, code = _counted(session, words)
     click.echo(f"tests: {counts}")
     if not fast and not arguments and not _has_virtualbox():
-        code = code or _on_virtualbox(session, ()) not in (0, NO_RIG)
+        on_virtualbox = _on_virtualbox(session, ())
+        code = code or on_virtualbox not in (0, NO_RIG)
         click.echo(f"tests: {counts}")
     if failed or code:
         raise click.exceptions.Exit(1)
