@@ -37,6 +37,21 @@ def test_a_daemon_lives_in_a_session_of_its_own(daemon: process.Daemon) -> None:
     assert process.find(daemon) == running
 
 
+def test_it_is_found_as_soon_as_it_is_started(
+    daemon: process.Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux shows no command line for a moment after a program began, longer on a busy computer."""
+    real, nothing_yet = psutil.Process.cmdline, [[], [], []]
+    monkeypatch.setattr(
+        psutil.Process, "cmdline", lambda known: nothing_yet.pop() if nothing_yet else real(known)
+    )
+    assert process.find(daemon) is None
+    nothing_yet[:] = [[], [], []]
+    begun = started(daemon)
+    assert process.find(daemon) == begun
+    process.kill(daemon)
+
+
 def test_it_is_found_without_its_record(daemon: process.Daemon) -> None:
     """The process that started it was killed before it could write the record."""
     running = started(daemon)

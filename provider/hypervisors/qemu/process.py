@@ -22,6 +22,7 @@ from provider.errors import UserError
 RECORD = "process.json"
 POLL = 0.05
 KILL_DEADLINE = 20.0
+NAMED_DEADLINE = 5.0
 DELETED = " (deleted)"
 
 
@@ -72,9 +73,20 @@ def spawn(daemon: Daemon, argv: Sequence[str], log: Path) -> psutil.Process | No
     try:
         process = psutil.Process(child.pid)
         _record(daemon, process)
+        _await_named(process)
     except psutil.NoSuchProcess:
         return None
     return process
+
+
+def _await_named(process: psutil.Process) -> None:
+    """Until it has a command line: for a moment after the start there is none, and `find` would not know it.
+
+    psutil.NoSuchProcess: it has ended.
+    """
+    end = time.monotonic() + NAMED_DEADLINE
+    while not process.cmdline() and time.monotonic() < end:
+        time.sleep(POLL / 10)
 
 
 def find(daemon: Daemon) -> psutil.Process | None:
