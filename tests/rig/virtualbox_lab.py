@@ -183,11 +183,20 @@ def kill_service(session: str) -> None:
                 and process.environ().get("VBOX_IPC_SOCKETID", "") == session
             ):
                 process.kill()
-                process.wait(timeout=20)
-                return
+                break
         except psutil.Error:
             continue
-    raise AssertionError("VBoxSVC does not run")
+    else:
+        raise AssertionError("VBoxSVC does not run")
+    assert until(lambda: ended(process), 20), "VBoxSVC was killed and still runs"
+
+
+def ended(process: psutil.Process) -> bool:
+    """True also for a zombie: what was started detached stays one where the init never collects it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Elsewhere:
