@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import jinja2
+from services.templates import environment
 
 ARCHIVE = "bundle"
 """The finish, a tar file on the second disc."""
@@ -24,14 +24,7 @@ TEMPLATES = tuple(
 )
 """All that an installer is told: a change in one of them makes another system."""
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  values are checked, or pass `tojson`, which is YAML too
-)
+_ENVIRONMENT = environment(Path(__file__).parent / "templates")
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
-
 from services.files import File
 from services.network import INTERNAL_CARD, NAT_CARD
+from services.templates import environment
 
 PACK_FROM = 512
 """Bytes from which a file is compressed in the seed."""
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  every value passes `tojson`, which is YAML too
-)
+_ENVIRONMENT = environment(Path(__file__).parent / "templates")
 
 
 @dataclass(frozen=True)

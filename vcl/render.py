@@ -12,6 +12,8 @@ from pathlib import Path
 
 import jinja2
 
+from services.templates import environment
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 URL = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
@@ -102,16 +104,9 @@ def _render(template: str, application: Application) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - VCL, not HTML: `problems` refuses what would need escaping
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["vcl_regex"] = lambda text: re.sub(r"([.~+*?()\[\]{}|^$-])", r"\\\1", text)
-    return environment
+    made = environment(Path(__file__).parent)
+    made.filters["vcl_regex"] = lambda text: re.sub(r"([.~+*?()\[\]{}|^$-])", r"\\\1", text)
+    return made
 
 
 def _name(name: str) -> str:
