@@ -64,6 +64,7 @@ def _make(scratch: Path, whole: bool) -> Path:
     there = initrd.installed(entries)
     abi = next(name for name in there if name.startswith("kernel-image-"))
     abi = abi.removeprefix("kernel-image-").removesuffix("-di")
+    udebs.keep_kernel(archive.udebs, abi)
     modules = Modules(archive.fetch([archive.debs[f"linux-image-{abi}"]], scratch)[0])
     _installer(root, netboot, archive, entries, modules, abi)
     system = (*_base(archive), *SYSTEM) if whole else ()

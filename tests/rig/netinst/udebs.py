@@ -51,6 +51,22 @@ def drivers(abi: str) -> dict[str, tuple[str, ...]]:
     return {f"nic-modules-{abi}-di": CARDS, f"ext4-modules-{abi}-di": FILE_SYSTEMS}
 
 
+def keep_kernel(index: dict[str, dict[str, str]], abi: str) -> None:
+    """Let the index name the packages of this kernel and of no other, or what asks for any kernel's drivers
+    would get those. Where it is of the point release before, they take the fields of that one's: they are
+    made here of the ordinary package."""
+    kernel = "kernel-image-"
+    images = [name for name in index if name.startswith(kernel) and name.endswith("-di")]
+    known = [name.removeprefix(kernel).removesuffix("-di") for name in images]
+    source = abi if abi in known else known[0]
+    for name, fields in list(index.items()):
+        if any(other in name for other in known):
+            del index[name]
+        if source in name:
+            renamed = {field: value.replace(source, abi) for field, value in fields.items()}
+            index[renamed["Package"]] = renamed
+
+
 def simplify(index: dict[str, dict[str, str]], abi: str) -> None:
     """Of what is made here, let the index say what it depends on: less than Debian's, which hold more."""
     for name in drivers(abi):
