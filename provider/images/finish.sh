@@ -92,7 +92,9 @@ version=${image#linux-image-}
 others=$(names 'linux-image-*' 'linux-modules-*' 'linux-headers-*' | sort -u | grep -vx "$kernel" | grep -v -e "-$version\$" || true)
 # cloud-init is content with any DHCP client, so the others would stay beside ours.
 others="$others $(names dhcpcd-base isc-dhcp-client)"
-required=$(dpkg-query -W -f '${Priority} ${Package}\n' | sed -n 's/^required //p')
+# By the archive's priorities, as for an image from packages: a package's own may be another (apt-utils).
+# shellcheck disable=SC2046
+required=$(names $(apt-cache dumpavail | awk '/^Package: / { name = $2 } $0 == "Priority: required" { print name }'))
 # shellcheck disable=SC2046
 apt-mark auto $(apt-mark showmanual) >>"$log"
 # shellcheck disable=SC2086
