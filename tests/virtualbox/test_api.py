@@ -3,10 +3,10 @@
 import gc
 import subprocess
 import sys
-import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -170,15 +170,21 @@ binding.run(hold)
 """
 
 
+@contextmanager
+def locking(uuid: str) -> Iterator[subprocess.Popen[str]]:
+    """Another program, which has locked the machine until its standard input ends."""
+    words = [sys.executable, "-c", HOLD, uuid]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        yield holder
+
+
 def test_a_lock_of_another_program_is_named_and_outlived(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = lab.machine()
     lab.driver.create(machine)
-    words = [sys.executable, "-c", textwrap.dedent(HOLD), machine.uuid]
-    with subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "locked\n"
+    with locking(machine.uuid) as holder:
         with pytest.raises(UserError) as caught:
             on_api(lambda api: _lock_once(api, machine.uuid))
         assert (
@@ -208,12 +214,7 @@ def _lock_once(api: library.VirtualBox, uuid: str) -> None:
 def test_a_program_that_died_with_its_lock_is_no_hindrance(lab: Lab) -> None:
     machine = lab.machine()
     lab.driver.create(machine)
-    words = [sys.executable, "-c", textwrap.dedent(HOLD), machine.uuid]
-    with subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "locked\n"
+    with locking(machine.uuid) as holder:
         holder.kill()
         holder.wait()
     lab.driver.configure(machine.uuid, 1, 200, 1)
