@@ -48,6 +48,15 @@ def remove(store: Store, names: Sequence[str]) -> list[str]:
     return command(store, "rmi", *names)
 
 
+def working(store: Store) -> list[str]:
+    """Prints the ids of the containers in which builds work, or did when they were killed."""
+    return command(store, "containers", "--all", "--quiet")
+
+
+def discard(store: Store, containers: Sequence[str]) -> list[str]:
+    return command(store, "rm", *containers)
+
+
 def info(store: Store) -> list[str]:
     """Succeeds when the store's driver works here."""
     return command(store, "info")

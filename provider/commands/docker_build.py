@@ -29,5 +29,14 @@ def remove(_: Store, names: Sequence[str]) -> list[str]:
     return ["docker", "image", "rm", *names]
 
 
+def working(_: Store) -> list[str]:
+    """Nothing to ask: its daemon clears up after a client that is gone, and its containers are not ours."""
+    return []
+
+
+def discard(_: Store, containers: Sequence[str]) -> list[str]:
+    return ["docker", "rm", *containers]
+
+
 def info(_: Store) -> list[str]:
     return ["docker", "info", "--format", "{{.ServerVersion}}"]

@@ -34,5 +34,13 @@ def remove(store: Store, names: Sequence[str]) -> list[str]:
     return command(store, "rmi", *names)
 
 
+def working(store: Store) -> list[str]:
+    return command(store, "ps", "--all", "--external", "--quiet")
+
+
+def discard(store: Store, containers: Sequence[str]) -> list[str]:
+    return command(store, "rm", "--force", *containers)
+
+
 def info(store: Store) -> list[str]:
     return command(store, "info")

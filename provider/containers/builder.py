@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ import platformdirs
 from provider.commands import buildah, docker_build, podman
 from provider.commands.buildah import Store
 from provider.containers import process
+from provider.containers.underway import under_way
 from provider.errors import Cancelled, UserError
 from provider.images.lock import FileLock
 
@@ -31,6 +32,8 @@ class Commands(Protocol):
     def pull(self, store: Store, reference: str, /) -> list[str]: ...
     def save(self, store: Store, name: str, archive: Path, /) -> list[str]: ...
     def remove(self, store: Store, names: Sequence[str], /) -> list[str]: ...
+    def working(self, store: Store, /) -> list[str]: ...
+    def discard(self, store: Store, containers: Sequence[str], /) -> list[str]: ...
     def info(self, store: Store, /) -> list[str]: ...
 
 
@@ -65,7 +68,17 @@ class Builder:
     ) -> None:
         """UserError `what: ...` with the last lines of the build when a step fails."""
         argv = self.commands.build(self.store, context, dockerfile, name)
-        process.run(argv, what=what, cancelled=self.cancelled, on_line=on_line)
+        with under_way(self.cache / "building", self._gate, self._sweep):
+            process.run(argv, what=what, cancelled=self.cancelled, on_line=on_line)
+
+    def _sweep(self) -> None:
+        """A build that is killed leaves the container it worked in, and that one's mount."""
+        ask = self.commands.working(self.store)
+        if left := process.answer(ask).split() if ask else []:
+            process.succeeds(self.commands.discard(self.store, left))
+
+    def _gate(self) -> AbstractContextManager[None]:
+        return _locked(self.cache, "building", threading.Event())
 
     def pull(self, reference: str, what: str) -> None:
         process.run(
@@ -84,13 +97,19 @@ class Builder:
     @contextmanager
     def alone(self, key: str) -> Iterator[None]:
         """Only one thread of one process at a time is in here for a key."""
-        folder = self.cache / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / key) as lock:
-            while not lock.try_acquire():
-                if self.cancelled.wait(0.2):
-                    raise Cancelled(f"waiting for another build of {key}: interrupted")
+        with _locked(self.cache, key, self.cancelled):
             yield
+
+
+@contextmanager
+def _locked(cache: Path, key: str, cancelled: threading.Event) -> Iterator[None]:
+    folder = cache / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / key) as lock:
+        while not lock.try_acquire():
+            if cancelled.wait(0.2):
+                raise Cancelled(f"waiting for another build of {key}: interrupted")
+        yield
 
 
 def cache_folder() -> Path:
