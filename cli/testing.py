@@ -32,7 +32,7 @@ PATIENCE = 5.0
 @click.option(
     "--iso",
     is_flag=True,
-    help="Only the ways from a cloud image to a machine and from an ISO to an application, an hour.",
+    help="Only the ways from a cloud image to a machine and from an ISO to an application: twenty minutes.",
 )
 @click.option(
     "--virtualbox",

@@ -6,7 +6,7 @@ pytest.register_assert_rewrite("tests.rig.image_checks", "tests.rig.image_disk")
 
 RANKS = ("slow", "guest", "cloud")
 """Markers, in the order in which their tests run; what has none runs before them."""
-TOO_LONG = "makes an image in an emulated machine, about half an hour: ./matrix test --iso"
+TOO_LONG = "makes an image in an emulated machine, about twenty minutes: ./matrix test --iso"
 
 
 def rank(item: pytest.Item) -> int:
