@@ -108,6 +108,7 @@ class Plugin:
     project: Path
     port: int
     stub: provider_pb2_grpc.ResourceProviderStub = field(init=False)
+    _begun: list[Any] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=CHANNEL)
@@ -154,9 +155,10 @@ class Plugin:
         return self.start_create(urn, inputs, timeout)()
 
     def start_create(self, urn: str, inputs: Mapping[str, Any], timeout: float = 0) -> Any:
-        """Begin a creation. The answer waits for its end; dropping it cancels the call."""
+        """Begin a creation. The answer waits for its end."""
         request = proto.CreateRequest(urn=urn, properties=to_wire(inputs), timeout=timeout)
         future = self.stub.Create.future(request, timeout=DEADLINE)
+        self._begun.append(future)  # grpc cancels a call whose future nobody holds
 
         def state() -> State:
             answer = _result(future)
