@@ -34,20 +34,24 @@ def port_failure(
     """A port that somebody else holds. Our own forward of this stack is no hindrance."""
     if not 1 <= port <= 65535:
         return [Failure(f"{field}: got {port}; need 1 to 65535; try 2222")]
-    held = ports.holder(address, port)
-    if held is None or _ours(context, hypervisor, address, port):
+    if ports.holder(address, port) is None or served(context, hypervisor, address, port):
+        return []
+    # A forward of ours that is removed at this very moment had the port, and is no longer among the served.
+    if (held := ports.holder(address, port)) is None:
         return []
     return [Failure(f"{field}: port {port} is held by {held}; set another")]
 
 
-def _ours(context: Context, hypervisor: Hypervisor, address: str, port: int) -> bool:
-    for uuid in hypervisor.list(context.stack):
-        status = hypervisor.status(uuid)
-        if status.state is PowerState.RUNNING and any(
-            (rule.host_ip, rule.host_port) == (address, port) for rule in status.forwards
-        ):
-            return True
-    return False
+def served(context: Context, hypervisor: Hypervisor, address: str, port: int) -> list[tuple[str, str]]:
+    """Forwards of this stack's running machines at the address: each one's UUID and the forward's name."""
+    machines = {uuid: hypervisor.status(uuid) for uuid in hypervisor.list(context.stack)}
+    return [
+        (uuid, rule.name)
+        for uuid, status in machines.items()
+        if status.state is PowerState.RUNNING
+        for rule in status.forwards
+        if (rule.host_ip, rule.host_port) == (address, port)
+    ]
 
 
 def _cards(inputs: Mapping[str, Any]) -> list[Failure]:

@@ -1,15 +1,19 @@
 """PortForward: a TCP port of this computer that leads to a machine's NAT card."""
 
 import re
+import time
 
-from provider.errors import UserError
+from provider.errors import Cancelled, UserError
 from provider.hypervisors import AUTO
-from provider.hypervisors.base import Forward, PowerState
+from provider.hypervisors.base import Forward, Hypervisor, PowerState
 from provider.resources.base import UNKNOWN, Context, Created, Failure, Found, Properties, Resource
 from provider.resources.hypervisor import hypervisor_of
-from provider.resources.machine_checks import port_failure
+from provider.resources.machine_checks import port_failure, served
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+HANDOVER = 30.0
+"""Seconds in which another forward of the stack gives up a port that this one takes over in the same run."""
+POLL = 0.2
 
 
 class PortForwardResource(Resource):
@@ -38,7 +42,9 @@ class PortForwardResource(Resource):
 
     def create(self, context: Context, inputs: Properties) -> Created:
         rule = _rule(context.name, inputs)
-        hypervisor_of(context, inputs).forward(inputs["machine"], rule)
+        hypervisor = hypervisor_of(context, inputs)
+        _await_handover(context, hypervisor, inputs["machine"], rule)
+        hypervisor.forward(inputs["machine"], rule)
         return Created(f"{inputs['machine']}/{rule.name}")
 
     def read(self, context: Context, identifier: str, inputs: Properties, state: Properties) -> Found | None:
@@ -71,3 +77,20 @@ class PortForwardResource(Resource):
 
 def _rule(name: str, inputs: Properties) -> Forward:
     return Forward(name, inputs["host_ip"], inputs["host_port"], inputs["guest_port"])
+
+
+def _await_handover(context: Context, hypervisor: Hypervisor, machine: str, rule: Forward) -> None:
+    """Forwards change side by side: the one that has the port so far may be removed a moment later.
+
+    UserError: it has it still after HANDOVER seconds.
+    """
+    end, shown = time.monotonic() + HANDOVER, False
+    while others := set(served(context, hypervisor, rule.host_ip, rule.host_port)) - {(machine, rule.name)}:
+        holder = f"the forward {min(name for _, name in others)} to give up port {rule.host_port}"
+        if time.monotonic() > end:
+            raise UserError(f"forwards.{rule.name}: waited {HANDOVER:g} s for {holder}; run up again")
+        if not shown:
+            context.progress(f"waiting for {holder}")
+        shown = True
+        if context.cancelled.wait(POLL):
+            raise Cancelled(f"forwards.{rule.name}: interrupted while waiting for {holder}")

@@ -1,16 +1,21 @@
 """PortForward: one life over the real wire on a machine that runs, and what is said of wrong inputs."""
 
+import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from provider.errors import UserError
+from provider.errors import Cancelled, UserError
+from provider.hypervisors.base import Forward
 from provider.hypervisors.qemu.driver import Qemu
+from provider.resources import port_forward
 from provider.resources.base import UNKNOWN, Context, Failure
 from provider.resources.port_forward import PortForwardResource
 from tests.rig.guests import daemons
@@ -76,6 +81,54 @@ def test_a_port_in_use_is_found_at_preview_unless_it_is_ours(manager: str, tmp_p
     unknown = {**inputs, "machine": UNKNOWN}
     assert forward.check(context(tmp_path), inputs)[1] == []
     assert forward.check(context(tmp_path), unknown)[1] == []
+
+
+def test_a_port_that_is_given_up_during_the_check_is_free(
+    manager: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another forward of the stack moves away from it between the two looks, at the port and at the rules."""
+    forward, inputs = PortForwardResource(), inputs_for(manager)
+    forward.create(context(tmp_path, "http"), inputs)
+    real = Qemu.list
+
+    def later(self: Qemu, stack: str) -> Sequence[str]:
+        self.unforward(manager, "http")
+        return real(self, stack)
+
+    monkeypatch.setattr(Qemu, "list", later)
+    assert forward.check(context(tmp_path, "extra"), inputs)[1] == []
+    assert Qemu(tmp_path / ".matrix").status(manager).forwards == ()
+
+
+def test_a_port_is_taken_over_as_soon_as_its_forward_is_gone(manager: str, tmp_path: Path) -> None:
+    forward, inputs, hypervisor = PortForwardResource(), inputs_for(manager), Qemu(tmp_path / ".matrix")
+    said: queue.Queue[str] = queue.Queue()
+    forward.create(context(tmp_path, "http"), inputs)
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(forward.create, replace(context(tmp_path, "extra"), progress=said.put), inputs)
+        port = inputs["host_port"]
+        assert said.get(timeout=30) == f"waiting for the forward http to give up port {port}"
+        assert not taking.done()
+        forward.delete(context(tmp_path, "http"), f"{manager}/http", inputs)
+        assert taking.result(30).identifier == f"{manager}/extra"
+    assert hypervisor.status(manager).forwards == (Forward("extra", "127.0.0.1", port, 80),)
+    assert socket.socket().connect_ex(("127.0.0.1", port)) == 0
+    assert said.empty()
+
+
+def test_a_port_that_is_not_given_up(manager: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port_forward, "HANDOVER", 0.5)
+    forward, inputs = PortForwardResource(), inputs_for(manager)
+    forward.create(context(tmp_path, "http"), inputs)
+    waited = f"for the forward http to give up port {inputs['host_port']}"
+    with pytest.raises(UserError) as error:
+        forward.create(context(tmp_path, "extra"), inputs)
+    assert str(error.value) == f"forwards.extra: waited 0.5 s {waited}; run up again"
+    interrupted = context(tmp_path, "extra")
+    interrupted.cancelled.set()
+    with pytest.raises(Cancelled) as cancelled:
+        forward.create(interrupted, inputs)
+    assert str(cancelled.value) == f"forwards.extra: interrupted while waiting {waited}"
 
 
 def test_wrong_inputs_are_named(tmp_path: Path) -> None:
