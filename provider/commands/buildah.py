@@ -4,22 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provider.commands.unshare import OWN_MOUNTS
+
 EPOCH = 0
 """The time of everything in an image: the same source gives the same image on any day."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Images that only this project uses. `root` keeps them, `run` is forgotten when the machine restarts."""
+    """Images that only this project uses. `root` keeps them, `run` is forgotten when the machine restarts.
+
+    With `own_mounts` no command's mounts are seen by others, so they end with it, also when it is killed.
+    """
 
     root: Path
     run: Path
     driver: str
+    own_mounts: bool = False
 
 
 def command(store: Store, *arguments: str) -> list[str]:
     where = ["--root", str(store.root), "--runroot", str(store.run), "--storage-driver", store.driver]
-    return ["buildah", *where, *arguments]
+    return [*(OWN_MOUNTS if store.own_mounts else ()), "buildah", *where, *arguments]
 
 
 def build(store: Store, context: Path, dockerfile: Path, name: str) -> list[str]:

@@ -16,6 +16,7 @@ import platformdirs
 
 from provider.commands import buildah, docker_build, podman
 from provider.commands.buildah import Store
+from provider.commands.unshare import OWN_MOUNTS
 from provider.containers import process
 from provider.containers.underway import under_way
 from provider.errors import Cancelled, UserError
@@ -139,12 +140,17 @@ def _working_store(name: str, commands: Commands, cache: Path) -> Store | None:
     run = _runtime_folder() / hashlib.sha256(os.fsencode(cache)).hexdigest()[:12]
     note = cache / f"driver-{name}"
     known = note.read_text().strip() if note.is_file() else ""
+    own_mounts = _is_root() and process.succeeds([*OWN_MOUNTS, "true"])
     for driver in (known,) if known in DRIVERS else DRIVERS:
-        store = Store(cache / f"store-{driver}", run / driver, driver)
+        store = Store(cache / f"store-{driver}", run / driver, driver, own_mounts)
         if known or process.succeeds(commands.info(store)):
             note.write_text(driver)
             return store
     return None
+
+
+def _is_root() -> bool:
+    return sys.platform != "win32" and os.getuid() == 0
 
 
 def _runtime_folder() -> Path:

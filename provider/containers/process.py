@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from provider import guard
+from provider.commands.unshare import program
 from provider.errors import Cancelled, UserError
 
 KEPT_LINES = 200
@@ -56,7 +57,7 @@ def run(
     text = "\n".join(lines)
     if process.returncode != 0:
         tail = "\n".join(list(lines)[-SHOWN_LINES:])
-        raise UserError(f"{what}: {argv[0]} ended with exit code {process.returncode}\n{tail}".rstrip())
+        raise UserError(f"{what}: {program(argv)} ended with exit code {process.returncode}\n{tail}".rstrip())
     return text
 
 

@@ -1,5 +1,6 @@
 """Command lines of the image builders and of mmdebstrap."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ LINES = {
     "buildah save": (
         buildah.save(STORE, "n", Path("/w/i.tar")),
         f"{BUILDAH}push --quiet n docker-archive:/w/i.tar",
+    ),
+    "buildah with mounts of its own": (
+        buildah.info(replace(STORE, own_mounts=True)),
+        f"unshare --mount --propagation private {BUILDAH}info",
     ),
     "buildah remove": (buildah.remove(STORE, ["a", "b"]), f"{BUILDAH}rmi a b"),
     "podman build": (podman.build(STORE, CONTEXT, FILE, "n"), f"{PODMAN}build {BUILD}--pull=missing {WHAT}"),

@@ -101,6 +101,7 @@ def test_what_a_killed_one_left_goes_with_the_next_build(slow: Path) -> None:
         killed.kill()
     tool = a_builder(slow)
     assert working(tool) != ""
+    assert mounts(slow) == []
     building.write_source(slow / "app")
     tool.build(slow / "app", slow / "app" / "Dockerfile", "quick", "quick")
     assert working(tool) == ""
