@@ -82,15 +82,19 @@ def _rule(name: str, inputs: Properties) -> Forward:
 def _await_handover(context: Context, hypervisor: Hypervisor, machine: str, rule: Forward) -> None:
     """Forwards change side by side: the one that has the port so far may be removed a moment later.
 
-    UserError: it has it still after HANDOVER seconds.
+    UserError: it has it still after HANDOVER seconds. So it does where it is removed for good, or only gets
+    another name: engines delete what is no longer wanted at the end.
     """
     end, shown = time.monotonic() + HANDOVER, False
     while others := set(served(context, hypervisor, rule.host_ip, rule.host_port)) - {(machine, rule.name)}:
-        holder = f"the forward {min(name for _, name in others)} to give up port {rule.host_port}"
+        other, port = min(name for _, name in others), rule.host_port
         if time.monotonic() > end:
-            raise UserError(f"forwards.{rule.name}: waited {HANDOVER:g} s for {holder}; run up again")
+            raise UserError(
+                f"forwards.{rule.name}: port {port} is held by the forward {other} of this stack, "
+                f"for {HANDOVER:g} s already; set another, or remove that one first"
+            )
         if not shown:
-            context.progress(f"waiting for {holder}")
+            context.progress(f"waiting for the forward {other} to give up port {port}")
         shown = True
         if context.cancelled.wait(POLL):
-            raise Cancelled(f"forwards.{rule.name}: interrupted while waiting for {holder}")
+            raise Cancelled(f"forwards.{rule.name}: interrupted while waiting for port {port}")

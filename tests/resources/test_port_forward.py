@@ -120,15 +120,19 @@ def test_a_port_that_is_not_given_up(manager: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(port_forward, "HANDOVER", 0.5)
     forward, inputs = PortForwardResource(), inputs_for(manager)
     forward.create(context(tmp_path, "http"), inputs)
-    waited = f"for the forward http to give up port {inputs['host_port']}"
     with pytest.raises(UserError) as error:
         forward.create(context(tmp_path, "extra"), inputs)
-    assert str(error.value) == f"forwards.extra: waited 0.5 s {waited}; run up again"
+    assert str(error.value) == (
+        f"forwards.extra: port {inputs['host_port']} is held by the forward http of this stack, "
+        "for 0.5 s already; set another, or remove that one first"
+    )
     interrupted = context(tmp_path, "extra")
     interrupted.cancelled.set()
     with pytest.raises(Cancelled) as cancelled:
         forward.create(interrupted, inputs)
-    assert str(cancelled.value) == f"forwards.extra: interrupted while waiting {waited}"
+    assert str(cancelled.value) == (
+        f"forwards.extra: interrupted while waiting for port {inputs['host_port']}"
+    )
 
 
 def test_wrong_inputs_are_named(tmp_path: Path) -> None:
