@@ -90,12 +90,12 @@ class Deployment:
         if old is not None and not recreating:
             news, olds = ignore_changes(news, old.inputs, goal.ignore_changes), old.inputs
         if provider:
-            news = _check(provider, goal, urn, olds, news)
+            news = _check(provider, urn, olds, news)
         if old is not None and not recreating:
             diff = self._diff(provider, goal, urn, old, news)
         decision, doomed = self._decide(goal, urn, old, diff)
         if decision.op is Op.REPLACE and provider and not recreating:
-            news = _check(provider, goal, urn, None, goal.inputs)
+            news = _check(provider, urn, None, goal.inputs)
         if old is not None and equal(news, old.inputs):
             news = old.inputs  # the very same secrets, so that they are written as they were
         new = goal.state(urn, news, old)
@@ -235,13 +235,12 @@ class Deployment:
                         spared |= needed_by(state, self._states)
 
 
-def _check(provider: Provider, goal: Goal, urn: str, olds: Properties | None, news: Properties) -> Properties:
+def _check(provider: Provider, urn: str, olds: Properties | None, news: Properties) -> Properties:
     checked = provider.check(Target(urn), olds, news)
     if checked.failures:
-        label = f"{goal.type} resource {goal.name!r}"
         raise EngineError(
             "\n".join(
-                f"{label}: property {name} has a problem: {reason}" if name else f"{label}: {reason}"
+                f"property {name} has a problem: {reason}" if name else reason
                 for name, reason in checked.failures
             )
         )
