@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_a_killed_cli_takes_the_plugin_with_it_and_leaves_the_machines(tmp_path:
     pids = json.loads((tmp_path / "n").read_text())
     helper = psutil.Process(pids["helper"])
     plugin = helper.parent()
+    started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     try:
@@ -163,6 +165,9 @@ def test_a_killed_cli_takes_the_plugin_with_it_and_leaves_the_machines(tmp_path:
         helper.wait(PATIENCE)
     finally:
         os.kill(pids["machine"], signal.SIGKILL)
+        for one in started:  # Pulumi's own language host outlives it
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         process.communicate(timeout=PATIENCE)
 
 
