@@ -130,8 +130,9 @@ class Boot:
         broken = self.failures.on_the_way(self.connection)
         if broken:
             raise NotUp(f'the way leads through "{broken}", which did not come up')
-        if self.hypervisor.status(self.uuid).state is not PowerState.RUNNING:
-            raise NotUp("the machine stopped by itself")
+        status = self.hypervisor.status(self.uuid)
+        if status.state is not PowerState.RUNNING:
+            raise NotUp("\n".join(["the machine stopped by itself", *status.reason.splitlines()]))
         watch.check(last)
 
 

@@ -1,7 +1,7 @@
 """The narrow interface every hypervisor implements. No word of any one hypervisor appears here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Literal, Protocol
@@ -73,7 +73,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Status:
-    """A machine as it is. `forwards`, `cpus` and `memory` are read back from the hypervisor."""
+    """A machine as it is. `forwards`, `cpus` and `memory` are read back from the hypervisor.
+
+    `reason` is what the hypervisor says of one that does not run; empty when that is nothing.
+    """
 
     state: PowerState
     cpus: int = 0
@@ -81,6 +84,7 @@ class Status:
     disk: int = 0
     accelerator: str = ""
     forwards: tuple[Forward, ...] = ()
+    reason: str = field(default="", compare=False)
 
 
 StopMode = Literal["graceful", "now"]

@@ -1,8 +1,10 @@
 """Daemons are recognised by what they are, never by a process id alone."""
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import psutil
 import pytest
 
 from provider.hypervisors.qemu import process
+from tests.rig.router import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "--id", "one"]
 
@@ -51,6 +54,22 @@ def test_it_is_found_as_soon_as_it_is_started(
     monkeypatch.setattr(psutil.Process, "cmdline", late)
     begun = started(daemon)
     assert process.find(daemon) == begun
+
+
+def test_a_signal_that_ends_it_is_told_in_its_log(daemon: process.Daemon) -> None:
+    log = daemon.folder / "log"
+    log.write_text("its own words\n")
+    started(daemon).send_signal(signal.SIGABRT)
+    wait_until(lambda: log.read_text() == "its own words\nended by signal 6 (Aborted)\n")
+
+
+def test_the_log_of_a_daemon_that_is_removed_is_not_made_again(daemon: process.Daemon) -> None:
+    running, log = started(daemon), daemon.folder / "log"
+    log.unlink()
+    before = threading.active_count()
+    running.kill()
+    wait_until(lambda: threading.active_count() < before)
+    assert not log.exists()
 
 
 def test_it_is_found_without_its_record(daemon: process.Daemon) -> None:

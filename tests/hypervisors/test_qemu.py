@@ -19,6 +19,7 @@ from provider.hypervisors.qemu import argv, qmp, version
 from provider.hypervisors.qemu.driver import Qemu
 from tests.rig.guests import MAC, daemons
 from tests.rig.machines import forward, machine
+from tests.rig.router import wait_until
 from tests.rig.sshd import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +77,11 @@ def test_a_whole_life(root: Path) -> None:
     (qemu,) = qemus(root)
     qemu.kill()
     psutil.wait_procs([qemu], 20)
+    wait_until(lambda: hypervisor.status(node.uuid).reason == "ended by signal 9 (Killed)")
     assert hypervisor.status(node.uuid).state is PowerState.OFF
     hypervisor.start(node.uuid)
-    assert hypervisor.status(node.uuid).state is PowerState.RUNNING
+    status = hypervisor.status(node.uuid)
+    assert (status.state, status.reason) == (PowerState.RUNNING, "")
     hypervisor.delete(node.uuid)
     hypervisor.delete(node.uuid)
     assert hypervisor.status(node.uuid).state is PowerState.ABSENT
@@ -90,7 +93,8 @@ def test_a_paused_machine_is_continued(root: Path) -> None:
     hypervisor.create(node)
     hypervisor.start(node.uuid)
     monitor(node.folder, "stop")
-    assert hypervisor.status(node.uuid).state is PowerState.OFF
+    status = hypervisor.status(node.uuid)
+    assert (status.state, status.reason) == (PowerState.OFF, "QEMU says: paused")
     hypervisor.start(node.uuid)
     assert hypervisor.status(node.uuid).state is PowerState.RUNNING
     hypervisor.delete(node.uuid)

@@ -25,6 +25,7 @@ class Guest:
     answers: list[Exception | ssh.Result] = field(default_factory=list)
     console: Sequence[str] = ()
     state: PowerState = PowerState.RUNNING
+    reason: str = ""
 
     def connect(self, connection: object) -> Any:
         return self
@@ -38,7 +39,7 @@ class Guest:
     sudo = run
 
     def status(self, uuid: str) -> Status:
-        return Status(self.state)
+        return Status(self.state, reason=self.reason)
 
     def console_tail(self, uuid: str, lines: int) -> Sequence[str]:
         return self.console
@@ -76,6 +77,11 @@ def test_ssh_is_tried_until_it_lets_us_in() -> None:
     [
         (Guest([REFUSED]), IMPATIENT, "no SSH after 0 s: SSH to 127.0.0.1:2222: Connection refused"),
         (Guest([REFUSED], state=PowerState.OFF), IMPATIENT, "the machine stopped by itself"),
+        (
+            Guest([REFUSED], state=PowerState.OFF, reason="QEMU says: io-error"),
+            IMPATIENT,
+            "the machine stopped by itself\nQEMU says: io-error",
+        ),
         (
             Guest([REFUSED], console=["[ 2.1] Kernel panic - not syncing: VFS"]),
             IMPATIENT,

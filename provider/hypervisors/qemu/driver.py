@@ -113,7 +113,9 @@ class Qemu:
             size = disks.size(machine.folder / argv.DISK)
         state = PowerState.BROKEN if size is None else PowerState.OFF
         gibibytes = (size or 0) // disks.GIB or machine.disk
-        return Status(state, machine.cpus, machine.memory, gibibytes, forwards=machine.forwards)
+        return Status(
+            state, machine.cpus, machine.memory, gibibytes, forwards=machine.forwards, reason=_said(machine)
+        )
 
     def configure(self, uuid: str, cpus: int, memory: int, disk: int) -> None:
         with lock(uuid):
@@ -265,9 +267,15 @@ def _boot(image: Path) -> argv.Boot | None:
 
 
 def _start_failure(machine: Machine) -> str:
-    log = machine.folder / LOG
-    text = log.read_text(errors="replace").strip()[-2000:] if log.exists() else ""
-    return f'VM "{machine.name}": QEMU ended at its start\n{text or "it gave no reason"}'
+    return f'VM "{machine.name}": QEMU ended at its start\n{_said(machine) or "it gave no reason"}'
+
+
+def _said(machine: Machine) -> str:
+    """What QEMU wrote since its last start, and the signal that ended it."""
+    try:
+        return (machine.folder / LOG).read_text(errors="replace").strip()[-2000:]
+    except OSError:
+        return ""
 
 
 def _remove(folder: Path) -> None:

@@ -46,6 +46,7 @@ class Live:
             disk=size // GIB or self.machine.disk,
             accelerator=KVM if qmp.execute(folder, "query-kvm")["enabled"] else TCG,
             forwards=tuple(rule for rule in self.machine.forwards if endpoint(rule) in served),
+            reason="" if state in WORKING else f"QEMU says: {state}",
         )
 
     def served(self) -> set[tuple[str, int, int]]:

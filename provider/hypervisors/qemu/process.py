@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,7 @@ def spawn(daemon: Daemon, argv: Sequence[str], log: Path) -> psutil.Process | No
         )
     finally:
         os.close(descriptor)
-    # Reaped whenever it ends, so that it never stays behind as a zombie.
-    threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
+    threading.Thread(target=_reap, args=(child, log), name=f"reap-{child.pid}", daemon=True).start()
     try:
         process = psutil.Process(child.pid)
         _record(daemon, process)
@@ -77,6 +77,16 @@ def spawn(daemon: Daemon, argv: Sequence[str], log: Path) -> psutil.Process | No
     except psutil.NoSuchProcess:
         return None
     return process
+
+
+def _reap(child: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for its end, so that it never stays behind as a zombie; nobody else tells of a signal."""
+    code = child.wait()
+    if code >= 0:
+        return
+    # A log that is gone is not made again: its folder is being removed.
+    with suppress(OSError), os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND), "w") as file:
+        file.write(f"ended by signal {-code} ({signal.strsignal(-code)})\n")
 
 
 def _await_named(process: psutil.Process) -> None:

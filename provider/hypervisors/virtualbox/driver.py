@@ -217,7 +217,7 @@ def _forward(machine: Guest, rule: Forward) -> None:
         power.check_ports((rule,))
         raise UserError(
             f"forwards.{rule.name}: port {rule.host_port} cannot be forwarded: VirtualBox does not listen "
-            f"there; see {machine.record.folder / 'Logs' / 'VBox.log'}"
+            f"there; see {machine.record.folder / guest.LOG}"
         )
 
 

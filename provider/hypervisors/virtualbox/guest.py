@@ -18,6 +18,8 @@ WORKING = frozenset(
         *("OnlineSnapshotting", "DeletingSnapshotOnline", "Teleporting", "TeleportingIn"),
     }
 )
+LOG = Path("Logs", "VBox.log")
+"""Of a machine's last run, in its folder."""
 SAVED = frozenset({"Saved", "AbortedSaved"})
 STOPPED = SAVED | {"PoweredOff", "Teleported", "Aborted"}
 
@@ -47,7 +49,8 @@ class Guest:
         disk = self.disk()
         if disk is None or disk.refresh_state() == "Inaccessible":
             return Status(PowerState.BROKEN)
-        running = self.machine.state in WORKING
+        state = self.machine.state
+        running = state in WORKING
         rules = self.forwards()
         if running:
             rules = tuple(rule for rule in rules if not ports.bindable(rule.host_ip, rule.host_port))
@@ -58,6 +61,7 @@ class Guest:
             disk=disk.logical_size // media.GIB,
             accelerator=accelerator if running else "",
             forwards=rules,
+            reason="" if running else f"VirtualBox says: {state}; see {self.record.folder / LOG}",
         )
 
 
