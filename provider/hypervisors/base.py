@@ -75,7 +75,8 @@ class Machine:
 class Status:
     """A machine as it is. `forwards`, `cpus` and `memory` are read back from the hypervisor.
 
-    `reason` is what the hypervisor says of one that does not run; empty when that is nothing.
+    `reason` is what the hypervisor says of one that does not run; empty when that is nothing. `crashed`: it
+    was the hypervisor that broke down, so that another start may go well.
     """
 
     state: PowerState
@@ -85,6 +86,7 @@ class Status:
     accelerator: str = ""
     forwards: tuple[Forward, ...] = ()
     reason: str = field(default="", compare=False)
+    crashed: bool = field(default=False, compare=False)
 
 
 StopMode = Literal["graceful", "now"]

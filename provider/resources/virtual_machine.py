@@ -143,6 +143,7 @@ class VirtualMachineResource(Resource):
             inputs["connection"],
             context.cancelled,
             Patience(ssh=context.timeout) if context.timeout else Patience(),
+            progress=context.progress,
         )
         folder = records.folder(context.stack_dir, inputs["hostname"])
         stage = "stopping"

@@ -18,7 +18,7 @@ from provider.hypervisors.base import Card, Forward, PowerState
 from provider.hypervisors.qemu import argv, qmp, version
 from provider.hypervisors.qemu.driver import Qemu
 from tests.rig.guests import MAC, daemons
-from tests.rig.machines import forward, machine
+from tests.rig.machines import forward, machine, qemus
 from tests.rig.router import wait_until
 from tests.rig.sshd import free_port
 
@@ -76,8 +76,8 @@ def test_a_whole_life(root: Path) -> None:
 
     (qemu,) = qemus(root)
     qemu.kill()
-    psutil.wait_procs([qemu], 20)
     wait_until(lambda: hypervisor.status(node.uuid).reason == "ended by signal 9 (Killed)")
+    assert not hypervisor.status(node.uuid).crashed
     assert hypervisor.status(node.uuid).state is PowerState.OFF
     hypervisor.start(node.uuid)
     status = hypervisor.status(node.uuid)
@@ -338,17 +338,6 @@ def test_which_qemu_will_do(
     monkeypatch.setattr(version, "installed", lambda: found)
     monkeypatch.setattr(version.shutil, "which", lambda name: name)
     assert version.problems() == problem
-
-
-def qemus(root: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "qemu-system" in process.name() and Path(process.cwd()).is_relative_to(root):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def monitor(folder: Path, command: str) -> None:

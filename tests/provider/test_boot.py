@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from provider import ssh
-from provider.boot import Boot, Failures, NotUp, Patience
+from provider.boot import RESTARTS, Boot, Failures, NotUp, Patience
 from provider.errors import Cancelled
 from provider.hypervisors.base import PowerState, Status
 
@@ -26,6 +26,8 @@ class Guest:
     console: Sequence[str] = ()
     state: PowerState = PowerState.RUNNING
     reason: str = ""
+    starts: int = 0
+    heals_at: int = 0
 
     def connect(self, connection: object) -> Any:
         return self
@@ -39,7 +41,12 @@ class Guest:
     sudo = run
 
     def status(self, uuid: str) -> Status:
-        return Status(self.state, reason=self.reason)
+        return Status(self.state, reason=self.reason, crashed="(Aborted)" in self.reason)
+
+    def start(self, uuid: str) -> None:
+        self.starts += 1
+        if self.starts == self.heals_at:
+            self.state = PowerState.RUNNING
 
     def console_tail(self, uuid: str, lines: int) -> Sequence[str]:
         return self.console
@@ -99,6 +106,25 @@ def test_why_there_is_no_ssh(guest: Guest, patience: Patience, reason: str) -> N
     with pytest.raises(NotUp) as error:
         boot(guest, patience=patience).await_ssh()
     assert str(error.value) == reason
+
+
+BROKEN = "qemu: iotlb_to_section: Assertion failed\nended by signal 6 (Aborted)"
+
+
+def test_a_machine_whose_hypervisor_broke_down_is_started_again() -> None:
+    guest = Guest([REFUSED, REFUSED, REFUSED, FINE], state=PowerState.OFF, reason=BROKEN, heals_at=2)
+    said: list[str] = []
+    boot(guest, patience=Patience(pause=0.01), progress=said.append).await_ssh()
+    line = "starting again, its hypervisor broke down: qemu: iotlb_to_section: Assertion failed"
+    assert (said, guest.starts) == ([line, line], 2)
+
+
+def test_one_that_breaks_down_again_and_again_is_given_up() -> None:
+    guest = Guest([REFUSED], state=PowerState.OFF, reason=BROKEN)
+    with pytest.raises(NotUp) as error:
+        boot(guest, patience=Patience(pause=0.01)).await_ssh()
+    assert str(error.value) == f"the machine stopped by itself\n{BROKEN}"
+    assert guest.starts == RESTARTS
 
 
 def test_a_wrong_host_key_ends_the_wait_at_once() -> None:

@@ -1,8 +1,10 @@
 """VirtualMachine: one life on the tiny guest over the real wire; its rules without a machine."""
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from provider.resources.network import NetworkResource
 from provider.resources.virtual_machine import VirtualMachineResource
 from tests.rig import guests
 from tests.rig.lifecycle import Case, contract, stages
+from tests.rig.machines import qemus
 from tests.rig.plugin import STACK, State, running
 from tests.rig.sshd import new_key
 from tests.rig.wire import Secret
@@ -130,6 +133,23 @@ def test_a_create_that_was_killed_is_taken_up(cleaned: Path) -> None:
     assert made.identifier == uuid
     assert guests.daemons(cleaned) == [begun]
     assert made.outputs["accelerator"] in {"kvm", "tcg"}
+
+
+@pytest.mark.guest
+def test_a_machine_whose_qemu_breaks_down_while_it_boots_is_started_again(cleaned: Path) -> None:
+    """As by an assertion of QEMU that fails."""
+    said: list[str] = []
+
+    def progress(line: str) -> None:
+        said.append(line)
+        if line == "waiting for SSH":
+            (qemu,) = qemus(cleaned)
+            qemu.send_signal(signal.SIGABRT)
+
+    made = VM.create(replace(context(cleaned), progress=progress), guests.machine_inputs("node2"))
+    assert "starting again, its hypervisor broke down: ended by signal 6 (Aborted)" in said
+    assert said.count("booting") == 1
+    assert Qemu(cleaned / ".matrix").status(made.identifier).state is PowerState.RUNNING
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import psutil
+
 from provider.hypervisors.base import NAT, Card, Forward, Machine
 from provider.machine_record import machine_uuid
 from tests.rig.guests import MAC, tiny_image
@@ -26,3 +28,15 @@ def machine(root: Path, name: str = "node2", stack: str = "dev", **changes: obje
 
 def forward(port: int, name: str = "ssh", guest_port: int = 22) -> Forward:
     return Forward(name, "127.0.0.1", port, guest_port)
+
+
+def qemus(root: Path) -> list[psutil.Process]:
+    """The QEMU processes that run in or below this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "qemu-system" in process.name() and Path(process.cwd()).is_relative_to(root):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

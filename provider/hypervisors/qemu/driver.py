@@ -113,8 +113,15 @@ class Qemu:
             size = disks.size(machine.folder / argv.DISK)
         state = PowerState.BROKEN if size is None else PowerState.OFF
         gibibytes = (size or 0) // disks.GIB or machine.disk
+        said = _said(machine)
         return Status(
-            state, machine.cpus, machine.memory, gibibytes, forwards=machine.forwards, reason=_said(machine)
+            state=state,
+            cpus=machine.cpus,
+            memory=machine.memory,
+            disk=gibibytes,
+            forwards=machine.forwards,
+            reason=said,
+            crashed=process.crashed(said),
         )
 
     def configure(self, uuid: str, cpus: int, memory: int, disk: int) -> None:

@@ -23,6 +23,8 @@ from provider.errors import UserError
 RECORD = "process.json"
 POLL = 0.05
 KILL_DEADLINE = 20.0
+FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE})
+"""Signals that a program brings upon itself."""
 NAMED_DEADLINE = 5.0
 DELETED = " (deleted)"
 
@@ -86,7 +88,16 @@ def _reap(child: subprocess.Popen[bytes], log: Path) -> None:
         return
     # A log that is gone is not made again: its folder is being removed.
     with suppress(OSError), os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND), "w") as file:
-        file.write(f"ended by signal {-code} ({signal.strsignal(-code)})\n")
+        file.write(_ended_by(-code) + "\n")
+
+
+def _ended_by(number: int) -> str:
+    return f"ended by signal {number} ({signal.strsignal(number)})"
+
+
+def crashed(said: str) -> bool:
+    """Whether a daemon whose log this is broke down by itself."""
+    return said.strip().endswith(tuple(map(_ended_by, FAULTS)))
 
 
 def _await_named(process: psutil.Process) -> None:
