@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.rig.backend import Backend
-from tests.rig.router import MISSING, Load, Router, free_ports, load, wait_until
+from tests.rig.router import MISSING, Load, Router, free_ports, load
+from tests.rig.waiting import wait_until
 
 USUAL = """vcl 4.1;
 import directors;

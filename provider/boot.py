@@ -88,7 +88,7 @@ class Boot:
     def await_ssh(self) -> None:
         """Until SSH lets us in. NotUp: it cannot any more; WrongHostKey at once; Cancelled."""
         end = time.monotonic() + self.patience.ssh
-        watch = _Console(self)
+        watch = _Watch(self)
         while True:
             self._check_cancelled("waiting for SSH")
             try:
@@ -130,7 +130,7 @@ class Boot:
         if self.cancelled.is_set():
             raise Cancelled(f"interrupted at: {stage}; the next run goes on")
 
-    def _check_alive(self, watch: "_Console", last: str) -> None:
+    def _check_alive(self, watch: "_Watch", last: str) -> None:
         broken = self.failures.on_the_way(self.connection)
         if broken:
             raise NotUp(f'the way leads through "{broken}", which did not come up')
@@ -145,8 +145,8 @@ class Boot:
         watch.check(last)
 
 
-class _Console:
-    """Notices a kernel panic, and a console that has gone silent."""
+class _Watch:
+    """Of one wait: notices a kernel panic and a console that has gone silent, and counts restarts."""
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from provider.hypervisors.qemu import process
-from tests.rig.router import wait_until
+from tests.rig.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "--id", "one"]
 

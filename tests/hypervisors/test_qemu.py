@@ -19,8 +19,8 @@ from provider.hypervisors.qemu import argv, qmp, version
 from provider.hypervisors.qemu.driver import Qemu
 from tests.rig.guests import MAC, daemons
 from tests.rig.machines import forward, machine, qemus
-from tests.rig.router import wait_until
 from tests.rig.sshd import free_port
+from tests.rig.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 GUEST_DEADLINE = 120.0

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -215,14 +214,6 @@ def load(port: int, paths: Sequence[str], *, clients: int = 8, rate: float = 200
         stop.set()
         for thread in threads:
             thread.join(timeout=40)
-
-
-def wait_until(condition: Any, seconds: float = 10.0) -> None:
-    """Raises AssertionError when the condition does not become true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
 
 
 def free_ports(count: int) -> list[int]:

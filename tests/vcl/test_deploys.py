@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from provider.resources.route import request
-from tests.rig.router import Router, load, route, wait_until
+from tests.rig.router import Router, load, route
+from tests.rig.waiting import wait_until
 from tests.vcl.conftest import Backends
 
 

@@ -149,7 +149,7 @@ def test_a_paused_machine_goes_on(booted: Booted) -> None:
 
 def test_one_saved_by_hand_is_off_and_its_size_can_change(booted: Booted) -> None:
     driver, uuid = booted.lab.driver, booted.machine.uuid
-    # On a busy computer VBoxManage was seen to fail after the machine had been saved: it was gone already.
+    # On a busy computer VBoxManage once answered E_ACCESSDENIED, although the machine had been saved.
     manage("controlvm", uuid, "savestate", check=False)
     assert booted.lab.facts(uuid)["VMState"] == "saved"
     assert driver.status(uuid).state is PowerState.OFF

@@ -23,10 +23,10 @@ from provider.errors import UserError
 RECORD = "process.json"
 POLL = 0.05
 KILL_DEADLINE = 20.0
-FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE})
-"""Signals that a program brings upon itself."""
 NAMED_DEADLINE = 5.0
 DELETED = " (deleted)"
+FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE})
+"""Signals that a program brings upon itself."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _ended_by(number: int) -> str:
 
 
 def crashed(said: str) -> bool:
-    """Whether a daemon whose log this is broke down by itself."""
-    return said.strip().endswith(tuple(map(_ended_by, FAULTS)))
+    """Whether a daemon broke down by itself, of whose log this is the end, without the last line's break."""
+    return said.endswith(tuple(map(_ended_by, FAULTS)))
 
 
 def _await_named(process: psutil.Process) -> None:
