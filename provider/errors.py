@@ -12,6 +12,11 @@ class Cancelled(UserError):
     """The user interrupted the run; what was begun has been undone or can be adopted by the next run."""
 
 
+def described(error: BaseException) -> str:
+    """The error's text, or its kind where it has none: EOFError and TimeoutError mostly come without."""
+    return str(error) or type(error).__name__
+
+
 class HalfMade(Exception):
     """The real thing exists but is not usable yet: its id and outputs are saved, the next run goes on.
 

@@ -20,7 +20,7 @@ import fabric
 import paramiko
 import psutil
 
-from provider.errors import UserError
+from provider.errors import UserError, described
 
 CONNECT_TIMEOUT = 20.0
 BANNER_TIMEOUT = 60.0
@@ -210,9 +210,9 @@ class SshHost:
         except paramiko.SSHException as error:
             if "not found in known_hosts" in str(error):
                 raise WrongHostKey(f"SSH to {self.name}: {error}") from error
-            raise Unreachable(f"SSH to {self.name}: {error or type(error).__name__}") from error
+            raise Unreachable(f"SSH to {self.name}: {described(error)}") from error
         except (OSError, EOFError) as error:
-            raise Unreachable(f"SSH to {self.name}: {error or type(error).__name__}") from error
+            raise Unreachable(f"SSH to {self.name}: {described(error)}") from error
 
 
 def _active(connection: fabric.Connection | None) -> paramiko.Transport | None:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from provider.containers import layers
 from provider.containers.layers import Blob
-from provider.errors import UserError
+from provider.errors import UserError, described
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -82,7 +82,7 @@ def read(
             )
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(
-            f"archive {path}: not a readable image archive ({error or type(error).__name__}); "
+            f"archive {path}: not a readable image archive ({described(error)}); "
             "make one with `docker save` or `skopeo copy ... docker-archive:FILE`"
         ) from error
     return Image(_manifest(config, blobs), config, blobs)

@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 from urllib.parse import quote, urlsplit
 
 from provider.containers.archive import MANIFEST
-from provider.errors import UserError
+from provider.errors import UserError, described
 
 TIMEOUT = 120.0
 PORT = 5000
@@ -157,7 +157,7 @@ class Registry:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise Unavailable(f"registry {self._name}: {error or type(error).__name__}") from error
+            raise Unavailable(f"registry {self._name}: {described(error)}") from error
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, data)
 
     def _expect(self, answer: Answer, *statuses: int) -> Answer:

@@ -1,6 +1,7 @@
 """Commands and tunnels over a real sshd."""
 
 import http.server
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -96,3 +97,13 @@ def test_another_user_key_is_refused(connection: dict[str, Any]) -> None:
 def test_a_closed_port_is_unreachable(connection: dict[str, Any]) -> None:
     with pytest.raises(ssh.Unreachable):
         ssh.connect({**connection, "port": rig.free_port()}).run("true")
+
+
+def test_a_connection_that_is_closed_at_once_says_why(connection: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        closing = threading.Thread(target=lambda: server.accept()[0].close())
+        closing.start()
+        with pytest.raises(ssh.Unreachable, match=rf"^SSH to 127\.0\.0\.1:{port}: \w+"):
+            ssh.connect({**connection, "port": port}).run("true")
+        closing.join()
