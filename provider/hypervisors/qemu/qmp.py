@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import QMPClient, QMPError
-from qemu.qmp.qmp_client import ExecuteError
+from qemu.qmp import ConnectError, QMPClient, QMPError
+from qemu.qmp.qmp_client import ExecuteError, GreetingError, NegotiationError
 
+from provider.errors import described
 from provider.hypervisors.base import Forward
 from provider.hypervisors.qemu.argv import MONITOR, NAT_ID, hostfwd_rule
 
@@ -35,7 +36,7 @@ def execute(folder: Path, command: str, **arguments: Any) -> Any:
         except ExecuteError as error:
             raise MonitorError(f"{command}: {error}") from error
         except (QMPError, OSError, EOFError, TimeoutError) as error:
-            raise MonitorError(f"{command}: {error or type(error).__name__}") from error
+            raise MonitorError(f"{command}: {described(error)}") from error
 
 
 def say(folder: Path, line: str) -> str:
@@ -64,14 +65,26 @@ def parse_usernet(text: str) -> set[tuple[str, int, int]]:
 
 
 async def _execute(address: str, command: str, arguments: dict[str, Any]) -> Any:
-    client = QMPClient("cloudmatrix")
-    await client.connect(address)
+    client = await _connected(address)
     try:
         return await client.execute(command, arguments or None)
     finally:
         # After `quit` the other side is gone first.
         with suppress(QMPError, OSError, EOFError):
             await client.disconnect()
+
+
+async def _connected(address: str) -> QMPClient:
+    """A client in session, as often as it takes: the library takes an event that QEMU sends before its answer
+    for the answer. Nothing has been executed by then."""
+    while True:
+        client = QMPClient("cloudmatrix")
+        try:
+            await client.connect(address)
+            return client
+        except ConnectError as error:
+            if not isinstance(error.exc, GreetingError | NegotiationError):
+                raise
 
 
 @contextmanager
