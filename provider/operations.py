@@ -35,8 +35,8 @@ def check(handler: Resource, context: Context, request: wire.CheckRequest) -> wi
 
 
 def diff(handler: Resource, context: Context, request: wire.DiffRequest) -> wire.DiffResponse:
-    del context
-    old, old_marks = decode(request.old_inputs)
+    recorded, old_marks = decode(request.old_inputs)
+    old = {**recorded, **handler.drifted(context, request.id, recorded)}
     new, new_marks = decode(request.news)
     return differ.response(handler, differ.difference(handler, old, new, union(old_marks, new_marks)))
 

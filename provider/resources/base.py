@@ -102,6 +102,14 @@ class Resource:
     def delete(self, context: Context, identifier: str, state: Properties) -> None:
         raise NotImplementedError
 
+    def drifted(self, context: Context, identifier: str, old: Properties) -> Properties:
+        """Inputs that are not any more as `old` says and that an `up` mends without a refresh before it.
+
+        Asked at every preview and up: only what is seen at a glance on this computer.
+        """
+        del context, identifier, old
+        return {}
+
     def replaced_by(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
         """Which of the changed inputs need a new resource; the default is REPLACES."""
         return frozenset(key for key in self.REPLACES if old.get(key) != new.get(key))

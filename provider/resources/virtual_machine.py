@@ -49,6 +49,16 @@ class VirtualMachineResource(Resource):
         hostname = inputs.get("hostname")
         return {} if hostname == UNKNOWN else {"uuid": records.machine_uuid(context.stack, str(hostname))}
 
+    def drifted(self, context: Context, identifier: str, old: Properties) -> Properties:
+        """A machine that stopped by itself, or with this computer, is started by the next `up`."""
+        if not old.get("running"):
+            return {}
+        try:
+            state = hypervisor_of(context, old).status(identifier).state
+        except UserError:
+            return {}  # told by the call that cannot do without the hypervisor
+        return {"running": False} if state is PowerState.OFF else {}
+
     def replaced_by(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
         """An image by its content, a connection by its keys: a path or a port is only a way to them."""
         return frozenset(key for key in self.REPLACES if _essence(key, old) != _essence(key, new))

@@ -23,7 +23,7 @@ def test_a_node_that_loses_power_loses_no_request_and_up_brings_it_back(cloud: C
     assert load.asked > 200
     assert load.failures == []
 
-    preview = cloud.matrix("refresh", "--yes").output
+    preview = cloud.matrix("preview", "--diff").output
     assert "node3-vm" in preview
     with Load(urls, rate=8) as load:
         cloud.matrix("up", "--yes")

@@ -152,6 +152,29 @@ def test_a_machine_whose_qemu_breaks_down_while_it_boots_is_started_again(cleane
     assert Qemu(cleaned / ".matrix").status(made.identifier).state is PowerState.RUNNING
 
 
+def test_a_machine_that_has_stopped_is_started_by_the_next_up(
+    cleaned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of this computer: nobody has to refresh first. QEMU is real."""
+    comes_up(monkeypatch)
+    hypervisor, inputs = Qemu(cleaned / ".matrix"), guest_inputs()
+    made = VM.create(context(cleaned), inputs)
+    assert VM.drifted(context(cleaned), made.identifier, inputs) == {}
+    hypervisor.stop(made.identifier, "now")
+    assert VM.drifted(context(cleaned), made.identifier, inputs) == {"running": False}
+    assert VM.drifted(context(cleaned), made.identifier, {**inputs, "running": False}) == {}
+    VM.update(context(cleaned), made.identifier, {**inputs, **made.outputs}, inputs)
+    assert hypervisor.status(made.identifier).state is PowerState.RUNNING
+    assert VM.drifted(context(cleaned), made.identifier, inputs) == {}
+
+
+@pytest.mark.parametrize(
+    "unseen", [{"hypervisor": "xen"}, {"hostname": "node9"}], ids=["no hypervisor", "no machine"]
+)
+def test_what_cannot_be_looked_at_is_as_recorded(unseen: dict[str, Any], tmp_path: Path) -> None:
+    assert VM.drifted(context(tmp_path), "no-such-uuid", {**INPUTS, **unseen}) == {}
+
+
 @pytest.mark.parametrize(
     ("change", "same"),
     [({}, True), ({"user_data": "other keys"}, False), ({"image": {"id": "def"}}, False)],
