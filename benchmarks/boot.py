@@ -120,7 +120,7 @@ def argv(options: argparse.Namespace, work: Path, port: int) -> list[str]:
         *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-machine", "pc"),
         *(
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single",
             "-cpu",
             options.cpu,
             "-smp",

@@ -35,7 +35,7 @@ def words(version: argv.Version = (10, 0, 2), accelerator: str = "tcg") -> str:
         "qemu-system-x86_64 -name dev-manager -uuid 6f2b8a5e-7c0d-5b1e-9d43-3c9a4f1e2b70 "
         "-no-user-config -nodefaults -display none -sandbox "
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-accel tcg,thread=multi -cpu max -smp 2 -m 1536M",
+        "-accel tcg,thread=single -cpu max -smp 2 -m 1536M",
         "-chardev socket,id=monitor,path=qmp.sock,server=on,wait=off -mon monitor,mode=control",
         "-chardev file,id=console,path=console.log,append=on -serial chardev:console",
         "-drive if=none,id=disk,file=disk.qcow2,format=qcow2,cache=writeback,discard=unmap",

@@ -56,3 +56,7 @@ def test_a_raw_disk_and_the_host_s_processor() -> None:
     assert "file=/f/d.raw,format=raw," in " ".join(line)
     assert "-accel kvm -cpu host" in " ".join(line)
     assert "-no-reboot" in line
+
+
+def test_an_emulated_machine_that_is_alone_has_a_thread_for_each_of_its_processors() -> None:
+    assert "-accel tcg,thread=multi -cpu max" in " ".join(words(job(), HOST))

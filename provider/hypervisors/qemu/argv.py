@@ -86,11 +86,14 @@ def hostfwd_rule(rule: Forward) -> str:
     return f"tcp:{rule.host_ip}:{rule.host_port}-:{rule.guest_port}"
 
 
-def processor(accelerator: str) -> list[str]:
-    """The accelerator and a processor to go with it."""
+def processor(accelerator: str, alone: bool = False) -> list[str]:
+    """The accelerator and a processor to go with it. `alone`: for one machine with nothing beside it.
+
+    Emulated machines take turns on one thread each: docs/decisions/0003-emulated-processors.md.
+    """
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", f"tcg,thread={'multi' if alone else 'single'}", "-cpu", "max"]
 
 
 def _seed(seed: Path) -> list[str]:

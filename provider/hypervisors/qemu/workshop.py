@@ -67,7 +67,8 @@ def words(job: "Job", host: argv.Host) -> list[str]:
     index = {first: 0, second: 1}
     line = [
         *(argv.SYSTEM, "-name", job.name, "-no-user-config", "-nodefaults", "-display", "none"),
-        *("-sandbox", argv.SANDBOX, "-machine", "pc,usb=off,vmport=off", *argv.processor(host.accelerator)),
+        *("-sandbox", argv.SANDBOX, "-machine", "pc,usb=off,vmport=off"),
+        *argv.processor(host.accelerator, alone=True),
         *("-smp", str(job.cpus), "-m", f"{job.memory}M", "-no-reboot"),
         *("-chardev", f"file,id=console,path={_file(job.console)}", "-serial", "chardev:console"),
         *("-device", "virtio-rng-pci"),
