@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,26 @@ class Cloud:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    @property
+    def stack(self) -> Path:
+        """Where everything of the stack lies."""
+        return self.folder.resolve() / ".matrix" / STACK
+
+    def daemons(self) -> list[psutil.Process]:
+        """Processes that run in the stack's folder or name it on their command line."""
+        return [process for process, _ in self._running()]
+
     def processes(self) -> list[str]:
-        """Command lines of running processes that name the checkout's state folder."""
+        """The daemons' command lines."""
+        return [line for _, line in self._running()]
+
+    def _running(self) -> list[tuple[psutil.Process, str]]:
         found = []
-        for process in psutil.process_iter(["cmdline"]):
-            line = " ".join(process.info["cmdline"] or [])
-            if f"{self.folder}/.matrix/{STACK}" in line:
-                found.append(line)
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                if str(self.stack) in f"{process.cwd()} {line}":
+                    found.append((process, line))
         return found
 
 
