@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psutil
 import yaml
 
 from provider import ssh
+from tests.rig.processes import Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "e2e"
@@ -136,20 +136,14 @@ class Cloud:
 
     def daemons(self) -> list[psutil.Process]:
         """Processes that run in the stack's folder or name it on their command line."""
-        return [process for process, _ in self._running()]
+        return [each.process for each in self._running()]
 
     def processes(self) -> list[str]:
         """The daemons' command lines."""
-        return [line for _, line in self._running()]
+        return [each.line for each in self._running()]
 
-    def _running(self) -> list[tuple[psutil.Process, str]]:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                line = " ".join(process.cmdline())
-                if str(self.stack) in f"{process.cwd()} {line}":
-                    found.append((process, line))
-        return found
+    def _running(self) -> list[Running]:
+        return [each for each in running() if str(self.stack) in f"{each.folder} {each.line}"]
 
 
 def _essence(resource: Mapping[str, Any] | None) -> tuple[Any, ...] | None:

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from cloudinit.render import CardSpec, HostSeed, network_config, user_data
+from tests.rig.processes import below
 from tests.rig.sshd import Key, free_port, new_key
 from tests.rig.tinyguest.build import Missing, build
 
@@ -59,11 +59,4 @@ def connection(host: Key, login: Key, port: int) -> dict[str, Any]:
 
 def daemons(root: Path) -> list[str]:
     """Command lines of every process that runs in or below this folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd().removesuffix(" (deleted)")).is_relative_to(root.resolve()):
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+    return [each.line for each in below(root)]

@@ -7,6 +7,7 @@ import psutil
 from provider.hypervisors.base import NAT, Card, Forward, Machine
 from provider.machine_record import machine_uuid
 from tests.rig.guests import MAC, tiny_image
+from tests.rig.processes import below
 
 
 def machine(root: Path, name: str = "node2", stack: str = "dev", **changes: object) -> Machine:
@@ -32,11 +33,4 @@ def forward(port: int, name: str = "ssh", guest_port: int = 22) -> Forward:
 
 def qemus(root: Path) -> list[psutil.Process]:
     """The QEMU processes that run in or below this folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "qemu-system" in process.name() and Path(process.cwd()).is_relative_to(root):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return [each.process for each in below(root) if "qemu-system" in each.line.split(" ", 1)[0]]
